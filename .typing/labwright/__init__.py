@@ -1,0 +1,1 @@
+../../labwright/__init__.py

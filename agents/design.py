@@ -1,0 +1,308 @@
+"""The design agent: which analyses, then headings, outlines and details of the protocol.
+
+Each level sees only the same level of the literature. Sources are offered as codes, so that a reference
+resolves when it is parsed or cannot be written at all; parameters are offered as the real columns and levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+
+from labwright.agents.parameters import describe, fill
+from labwright.agents.prompting import prompt
+from labwright.agents.search import Choice, choose_by, dataset_brief
+from labwright.domain import Analysis, Objective, Part, Paper, Protocol, Ref, Report, Step
+from labwright.models.ask import Session, ask
+from labwright.tools.analysis.contracts import OPERATORS, feasible
+
+ORDER = (
+    "cohort_summary",
+    "survival_curves",
+    "cox_regression",
+    "prognostic_features",
+    "survival_signature",
+    "differential_expression",
+    "gene_set_enrichment",
+    "cluster_samples",
+    "marker_features",
+    "classify_samples",
+    "drug_association",
+)
+MOST_OPERATORS = 3
+LEAST_PROBABILITY = 0.5
+MOST_SOURCES = 6
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A report part that may be referred to."""
+
+    code: str
+    paper: Paper
+    part: str
+    title: str
+    outline: str
+    steps: tuple[tuple[str, str], ...]
+    """Step id and what was done."""
+    advice: str
+
+    def ref(self, steps: Sequence[str] = ()) -> Ref:
+        """The reference that the code stands for."""
+        return Ref(paper=self.paper.id, part=self.part, steps=tuple(steps))
+
+
+def sources_of(
+    papers: Sequence[Paper], reports: Mapping[str, Report], analyses: Mapping[str, Sequence[Analysis]]
+) -> list[Source]:
+    """The report parts that go on to design: rated high, or the best rated where none is."""
+    rated = [
+        (analysis, paper, part)
+        for paper in papers
+        for part, analysis in zip(reports[paper.id].parts, analyses[paper.id], strict=True)
+    ]
+    high = [entry for entry in rated if entry[0].referability == "high"]
+    others = [entry for entry in rated if entry[0].referability == "medium"]
+    ranked = sorted(others, key=lambda e: -e[0].probability.get("high", 0.0))
+    chosen = (high + ranked)[:MOST_SOURCES] if len(high) < 2 else high[:MOST_SOURCES]
+    return [
+        Source(
+            code=f"R{number}",
+            paper=paper,
+            part=part.id,
+            title=part.title,
+            outline=part.outline,
+            steps=tuple((step.id, step.details) for step in part.steps),
+            advice=analysis.suggestions,
+        )
+        for number, (analysis, paper, part) in enumerate(chosen, start=1)
+    ]
+
+
+def choose_operators(
+    session: Session | None, objective: Objective, card: Mapping[str, Any], similarity: Mapping[str, float]
+) -> list[Choice]:
+    """The analyses that the objective asks for, among those that the data can carry.
+
+    The data set's summary is always made, so it is no choice; an enrichment brings the ranked list it needs.
+
+    Args:
+        session: who is asked; None goes by similarity.
+        objective: the question.
+        card: the data set.
+        similarity: operator to cosine of its answer with the objective.
+    """
+    able = [n for n in ORDER if n != "cohort_summary" and feasible(OPERATORS[n], card) is None]
+    able = [n for n in able if _upstream(n, able) is not None or not OPERATORS[n].requires.needs_table_of]
+
+    def question(name: str) -> Any:
+        return prompt("operator").render(
+            objective=objective.brief(), dataset=dataset_brief(card), answers=OPERATORS[name].answers
+        )
+
+    candidates = {n: (OPERATORS[n].title, similarity[n]) for n in able}
+    ranked = choose_by(session, candidates, question, len(candidates))
+    chosen = _select(ranked)
+    return [
+        Choice(
+            id=c.id,
+            title=c.title,
+            similarity=c.similarity,
+            probability=c.probability,
+            score=c.score,
+            chosen=c.id in chosen,
+            reason=_why(c, chosen),
+        )
+        for c in ranked
+    ]
+
+
+def _select(ranked: Sequence[Choice]) -> set[str]:
+    """The best candidate, and those after it that the model says yes to."""
+    chosen = [c.id for c in ranked[:1]]
+    for candidate in ranked[1:]:
+        if len(chosen) < MOST_OPERATORS and (candidate.probability or 0.0) >= LEAST_PROBABILITY and candidate.score > 0:
+            chosen.append(candidate.id)
+    for name in list(chosen):
+        needed = OPERATORS[name].requires.needs_table_of
+        if needed and not set(needed) & set(chosen):
+            chosen.append(next(c.id for c in ranked if c.id in needed))
+    return set(chosen)
+
+
+def _why(choice: Choice, chosen: set[str]) -> str:
+    asked = f"p(yes) {choice.probability:.2f}, " if choice.probability is not None else ""
+    return f"{'chosen' if choice.id in chosen else 'not chosen'}: {asked}similarity {choice.similarity:.2f}"
+
+
+def _upstream(name: str, names: Sequence[str]) -> str | None:
+    return next((n for n in OPERATORS[name].requires.needs_table_of if n in names), None)
+
+
+def ordered(operators: Sequence[str]) -> list[str]:
+    """Operators in the order of a protocol, the data set's summary first."""
+    return [n for n in ORDER if n in operators or n == "cohort_summary"]
+
+
+def skeleton(objective: Objective, operators: Sequence[str], dataset: str) -> Protocol:
+    """The protocol that needs no model: one part for each analysis, titled as the operator is."""
+    names = ordered(operators)
+    parts = tuple(
+        Part(
+            id=f"Part {i}",
+            title=OPERATORS[name].title,
+            purpose=OPERATORS[name].answers,
+            steps=(
+                Step(
+                    id=f"Part {i}.1",
+                    details="",
+                    kind="dry",
+                    datasets=(dataset,),
+                    operator=name,
+                    inputs=tuple(f"Part {names.index(u) + 1}.1" for u in [_upstream(name, names)] if u),
+                ),
+            ),
+        )
+        for i, name in enumerate(names, start=1)
+    )
+    logic = "The data set is described first; each analysis then answers its part of the objective."
+    return Protocol(objective=objective, logic=logic, parts=parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What every level of the design is given."""
+
+    objective: Objective
+    card: Mapping[str, Any]
+    sources: Sequence[Source]
+
+    def source_lines(self, *, outlines: bool) -> str:
+        """The sources as the prompts show them."""
+        if not self.sources:
+            return "none"
+        return "\n".join(f"{s.code}: {s.outline if outlines else s.title}" for s in self.sources)
+
+
+def _codes(sources: Sequence[Source], most: int = 2) -> Any:
+    codes = Literal[tuple(s.code for s in sources)] if sources else str
+    return Annotated[list[codes], Field(min_length=1 if sources else 0, max_length=most if sources else 0)]  # type: ignore[valid-type]
+
+
+def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: str = "") -> Protocol:
+    """Give the parts their titles, purposes and sources."""
+    if session is None:
+        return protocol
+    n = len(protocol.parts)
+    part = create_model(
+        "Heading",
+        __base__=_Answer,
+        title=(Annotated[str, StringConstraints(min_length=8, max_length=70)], ...),
+        purpose=(Annotated[str, StringConstraints(min_length=20, max_length=120)], ...),
+        sources=(_codes(brief.sources), ...),
+    )
+    schema = create_model(
+        "Headings",
+        __base__=_Answer,
+        logic=(Annotated[str, StringConstraints(min_length=30, max_length=220)], ...),
+        parts=(list[part], Field(min_length=n, max_length=n)),  # type: ignore[valid-type]
+    )
+    lines = "\n".join(f"{i}. {p.title}" for i, p in enumerate(protocol.parts, start=1))
+    asked = prompt("headings").render(
+        objective=brief.objective.brief(),
+        dataset=dataset_brief(brief.card),
+        analyses=lines,
+        sources=brief.source_lines(outlines=False),
+        advice=advice,
+    )
+    plain = [{"title": p.title, "purpose": p.purpose[:120], "sources": [s.code for s in brief.sources[:1]]} for p in protocol.parts]
+    fallback = schema.model_validate({"logic": protocol.logic, "parts": plain})
+    answer = ask(session, asked, schema, max_tokens=80 + 90 * n, fallback=lambda: fallback).value.model_dump()
+    known = {s.code: s for s in brief.sources}
+    parts = tuple(
+        p.model_copy(
+            update={
+                "title": said["title"],
+                "purpose": said["purpose"],
+                "refs": tuple(known[c].ref() for c in dict.fromkeys(said["sources"])),
+            }
+        )
+        for p, said in zip(protocol.parts, answer["parts"], strict=True)
+    )
+    return protocol.model_copy(update={"logic": answer["logic"], "parts": parts})
+
+
+def outlines(session: Session | None, brief: Brief, protocol: Protocol, advice: str = "") -> Protocol:
+    """Give the parts their outlines."""
+    if session is None:
+        parts = tuple(p.model_copy(update={"outline": p.purpose}) for p in protocol.parts)
+        return protocol.model_copy(update={"parts": parts})
+    n = len(protocol.parts)
+    text = Annotated[str, StringConstraints(min_length=30, max_length=200)]
+    schema = create_model("Outlines", __base__=_Answer, outlines=(list[text], Field(min_length=n, max_length=n)))
+    lines = "\n".join(
+        f"{i}. {p.title} (analysis: {OPERATORS[p.steps[0].operator].title}): {p.purpose}"
+        for i, p in enumerate(protocol.parts, start=1)
+    )
+    asked = prompt("outlines").render(
+        objective=brief.objective.brief(),
+        dataset=dataset_brief(brief.card),
+        parts=lines,
+        sources=brief.source_lines(outlines=True),
+        advice=advice,
+    )
+    fallback = schema.model_validate({"outlines": [f"{p.purpose} {p.title}."[:200].ljust(30) for p in protocol.parts]})
+    said = ask(session, asked, schema, max_tokens=30 + 70 * n, fallback=lambda: fallback).value.model_dump()
+    parts = tuple(p.model_copy(update={"outline": o}) for p, o in zip(protocol.parts, said["outlines"], strict=True))
+    return protocol.model_copy(update={"parts": parts})
+
+
+def details(
+    session: Session | None, brief: Brief, part: Part, features: Sequence[str], advice: str = ""
+) -> Part:
+    """Give the part's step its parameters, its details and its sources.
+
+    Args:
+        session: who fills; None takes the values that code prefers.
+        brief: objective, data set, sources.
+        part: the part, with outline.
+        features: genes, drugs or alterations of the data set that the objective names.
+        advice: what a reviewer asked to change.
+    """
+    step = part.steps[0]
+    contract = OPERATORS[step.operator]
+    cited = [s for s in brief.sources if any(r.paper == s.paper.id and r.part == s.part for r in part.refs)]
+    steps = {f"{s.code}.{sid}": (s, sid, done) for s in cited for sid, done in s.steps}
+    lines = "\n".join(f"{code}: {done}" for code, (_, _, done) in steps.items()) or "none"
+
+    def render(listed: str, wrong: str) -> Any:
+        return prompt("details").render(
+            objective=brief.objective.brief(),
+            dataset=dataset_brief(brief.card),
+            part=f"{part.title}. {part.outline}",
+            analysis=contract.answers,
+            parameters=listed,
+            sources=lines,
+            advice=advice + wrong,
+        )
+
+    codes = Literal[tuple(steps)] if steps else str
+    extra = {
+        "details": (Annotated[str, StringConstraints(min_length=40, max_length=280)], ...),
+        "sources": (Annotated[list[codes], Field(max_length=2 if steps else 0)], ...),  # type: ignore[valid-type]
+    }
+    filled = fill(session, brief.objective, contract, brief.card, features, render=render, extra=extra)
+    said = filled.extra or {"details": describe(contract, filled.parameters, brief.card), "sources": []}
+    refs = tuple(steps[c][0].ref([steps[c][1]]) for c in dict.fromkeys(said["sources"]))
+    done = step.model_copy(update={"parameters": filled.parameters, "details": said["details"], "refs": refs})
+    return part.model_copy(update={"steps": (done,)})
+
+
+Drafter = Callable[[str], Protocol]

@@ -1,0 +1,166 @@
+"""The literature agent: a paper to a report with verbatim quotes, and how far each part can be borrowed.
+
+Coarse to fine: parts with outlines first, then the steps of each part. A step names a sentence by number,
+so its quote is the stored span itself and cannot be made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+
+from labwright.agents.prompting import prompt
+from labwright.domain import Analysis, Objective, Paper, Quote, Report, ReportPart, ReportStep
+from labwright.models.ask import Session, ask, choose
+from labwright.tools.evidence import sentences
+
+MOST_SENTENCES = 14
+Referability = Literal["high", "medium", "low"]
+GRADES: tuple[Referability, ...] = ("high", "medium", "low")
+
+
+def _text(least: int, most: int) -> type[str]:
+    return Annotated[str, StringConstraints(min_length=least, max_length=most)]  # type: ignore[return-value]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PartDraft(_Answer):
+    """A part as the model names it."""
+
+    title: Annotated[str, StringConstraints(min_length=6, max_length=60)]
+    outline: Annotated[str, StringConstraints(min_length=15, max_length=140)]
+
+
+class PartsDraft(_Answer):
+    """All parts of a paper."""
+
+    parts: list[PartDraft] = Field(min_length=1, max_length=2)
+
+
+class Advice(_Answer):
+    """Why a part helps and what to borrow."""
+
+    reason: Annotated[str, StringConstraints(min_length=10, max_length=100)]
+    borrow: Annotated[str, StringConstraints(min_length=10, max_length=100)]
+
+
+def steps_schema(n: int) -> type[BaseModel]:
+    """Schema of the steps of a part of a paper with `n` numbered sentences."""
+    step = create_model(
+        "StepDraft",
+        __base__=_Answer,
+        done=(_text(8, 80), ...),
+        sentence=(Literal[tuple(range(1, n + 1))], ...),
+    )
+    return create_model("StepsDraft", __base__=_Answer, steps=(list[step], Field(min_length=1, max_length=2)))  # type: ignore[valid-type]
+
+
+def passages(
+    objective: Objective, paper: Paper, document: str, encode: Callable[[Sequence[str]], np.ndarray]  # type: ignore[type-arg]
+) -> list[Quote]:
+    """The sentences put before the model, in reading order: all, or those nearest to the objective."""
+    found = sentences(paper.id, document)
+    if len(found) <= MOST_SENTENCES:
+        return found
+    vectors = encode([q.text for q in found])
+    near = vectors @ encode([objective.text])[0]
+    best = sorted(np.argsort(-near)[:MOST_SENTENCES])
+    return [found[int(i)] for i in best]
+
+
+def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) -> Report:
+    """Make the report of one paper.
+
+    Args:
+        session: who reads; None takes the sentences as they are.
+        paper: the paper.
+        shown: the sentences to read, at least one.
+    """
+    whole = PartsDraft(parts=[PartDraft(title=paper.title[:60].ljust(6), outline=_clip(shown[0].text, 140))])
+    if session is None:
+        steps = [ReportStep(id=f"S{i + 1}", details=q.text, quotes=(q,)) for i, q in enumerate(shown[:4])]
+        only = whole.parts[0]
+        return Report(paper=paper.id, parts=(ReportPart(id="P1", title=only.title, outline=only.outline, steps=tuple(steps)),))
+    numbered = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
+    asked = prompt("report_parts").render(title=paper.title, sentences=numbered)
+    drafts = ask(session, asked, PartsDraft, max_tokens=190, fallback=lambda: whole).value.parts
+    parts = []
+    for number, draft in enumerate(drafts, start=1):
+        part = f"{draft.title}. {draft.outline}"
+        steps = _steps(session, paper.title, numbered, part, shown)
+        parts.append(ReportPart(id=f"P{number}", title=draft.title, outline=draft.outline, steps=tuple(steps)))
+    return Report(paper=paper.id, parts=tuple(parts))
+
+
+def _steps(
+    session: Session, title: str, numbered: str, part: str, shown: Sequence[Quote]
+) -> list[ReportStep]:
+    schema = steps_schema(len(shown))
+    asked = prompt("report_steps").render(title=title, sentences=numbered, part=part)
+    first = schema.model_validate({"steps": [{"done": _clip(shown[0].text, 80), "sentence": 1}]})
+    answer = ask(session, asked, schema, max_tokens=120, fallback=lambda: first).value.model_dump()
+    seen: dict[int, ReportStep] = {}
+    for step in answer["steps"]:
+        number = int(step["sentence"])
+        if number not in seen:
+            seen[number] = ReportStep(id=f"S{len(seen) + 1}", details=step["done"], quotes=(shown[number - 1],))
+    return list(seen.values())
+
+
+def analyse(session: Session | None, objective: Objective, paper: Paper, report: Report) -> list[Analysis]:
+    """Rate each part of a report by how far it can be borrowed, with reason and suggestion."""
+    if session is None:
+        return [
+            Analysis(paper=paper.id, part=part.id, referability="medium", reason="not rated: no model", suggestions="")
+            for part in report.parts
+        ]
+    grades = []
+    for part in report.parts:
+        asked = prompt("referability").render(
+            objective=objective.brief(), title=paper.title, part=f"{part.title}. {part.outline}"
+        )
+        grades.append(choose(session, asked, GRADES, fallback={"high": 0.0, "medium": 1.0, "low": 0.0}))
+    advice = _advise(session, objective, paper, report)
+    return [
+        Analysis(
+            paper=paper.id,
+            part=part.id,
+            referability=max(GRADES, key=lambda g: grade.value[g]),
+            reason=said.reason,
+            suggestions=said.borrow,
+            probability={g: round(p, 4) for g, p in grade.value.items()},
+        )
+        for part, grade, said in zip(report.parts, grades, advice, strict=True)
+    ]
+
+
+def _advise(session: Session, objective: Objective, paper: Paper, report: Report) -> list[Advice]:
+    n = len(report.parts)
+    schema = create_model("AdviceDraft", __base__=_Answer, parts=(list[Advice], Field(min_length=n, max_length=n)))
+    parts = "\n".join(f"Part {i + 1}: {p.title}. {p.outline}" for i, p in enumerate(report.parts))
+    asked = prompt("suggestions").render(objective=objective.brief(), title=paper.title, parts=parts)
+    plain = [Advice(reason="No reason was given by the model.", borrow="Read the part itself.") for _ in report.parts]
+    answer = ask(session, asked, schema, max_tokens=90 * n, fallback=lambda: schema.model_validate({"parts": plain}))
+    return [Advice.model_validate(said) for said in answer.value.model_dump()["parts"]]
+
+
+def paper_referability(analyses: Sequence[Analysis]) -> float:
+    """Share of parts rated high, in [0, 1].
+
+    Raises:
+        ValueError: there is no part.
+    """
+    if not analyses:
+        raise ValueError("a paper without parts has no referability")
+    return sum(a.referability == "high" for a in analyses) / len(analyses)
+
+
+def _clip(text: str, most: int) -> str:
+    """Cut at a word boundary."""
+    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0]

@@ -1,0 +1,214 @@
+"""The search agent: queries, papers with their helpfulness, data sets.
+
+Every candidate ends with a reason, kept or not; nothing disappears. Choices come as two signals that miss
+different things, similarity of meaning and the model's token probability, fused by their standard scores.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from labwright.agents.prompting import prompt
+from labwright.domain import Objective, Paper
+from labwright.models.ask import Session, Value, ask, choose, score
+
+ABSTRACT_CHARS = 420
+CARDS_ASKED = 6
+NEUTRAL = {"yes": 0.5, "no": 0.5}
+STOPWORDS = frozenset(
+    "a an and are as at be by can do does for from how in into is it its of on or that the their them then this "
+    "to we were what when which who whom why will with would you your our".split()
+)
+Query = Annotated[str, StringConstraints(min_length=4, max_length=70)]
+
+
+class Queries(BaseModel):
+    """Literature queries."""
+
+    model_config = ConfigDict(extra="forbid")
+    queries: list[Query] = Field(min_length=2, max_length=4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One candidate of a choice and how it fared."""
+
+    id: str
+    title: str
+    similarity: float
+    probability: float | None
+    """p(yes) of the model; None when it was not asked."""
+    score: float
+    chosen: bool = False
+    reason: str = ""
+
+
+def keywords(text: str, most: int = 8) -> str:
+    """The words of a text that are not stop words, in order."""
+    words = [w for w in re.findall(r"[A-Za-z][A-Za-z0-9-]{2,}", text) if w.casefold() not in STOPWORDS]
+    return " ".join(dict.fromkeys(words[:most]))
+
+
+def write_queries(session: Session | None, objective: Objective) -> list[str]:
+    """Literature queries; the objective's own words always come first, so that no query can lose them."""
+    own = keywords(objective.text, 16)
+    if session is None:
+        return [own]
+    asked = prompt("queries").render(objective=objective.brief())
+    answer = ask(session, asked, Queries, max_tokens=90, fallback=lambda: Queries(queries=[own[:70], own[:70]]))
+    return list(dict.fromkeys([own, *answer.value.queries]))
+
+
+def find_papers(
+    queries: Sequence[str], search: Callable[[str, int], list[Paper]], limit: int
+) -> list[tuple[Paper, float]]:
+    """Papers found by any query, best reciprocal-rank sum first, at most `limit`."""
+    found: dict[str, Paper] = {}
+    points: dict[str, float] = {}
+    for query in queries:
+        for rank, paper in enumerate(search(query, limit)):
+            found[paper.id] = paper
+            points[paper.id] = points.get(paper.id, 0.0) + 1.0 / (10 + rank)
+    order = sorted(found, key=lambda i: (-points[i], i))[:limit]
+    return [(found[i], points[i]) for i in order]
+
+
+def score_papers(session: Session | None, objective: Objective, papers: Sequence[tuple[Paper, float]]) -> list[Paper]:
+    """Give each paper its expected helpfulness in [1, 5]; without a model, its rank among those found."""
+    scored = []
+    order = list(range(len(papers)))
+    if session is not None:
+        random.Random(session.seed).shuffle(order)  # noqa: S311  (an order, not a secret)
+    for place in order:
+        paper = papers[place][0]
+        by_rank = 5.0 - 4.0 * place / max(1, len(papers) - 1)
+        if session is None:
+            scored.append(paper.model_copy(update={"helpfulness": round(by_rank, 3)}))
+            continue
+        asked = prompt("helpfulness").render(
+            objective=objective.brief(), title=paper.title, abstract=paper.abstract[:ABSTRACT_CHARS]
+        )
+        given = score(session, asked, fallback=by_rank)
+        scored.append(paper.model_copy(update={"helpfulness": round(given.value, 3)}))
+    return sorted(scored, key=lambda p: (-(p.helpfulness or 0.0), p.id))
+
+
+def keep_papers(papers: Sequence[Paper], threshold: float, most: int) -> list[Paper]:
+    """Mark each paper kept or dropped, with the reason; kept ones are the most helpful, best first.
+
+    Example:
+        >>> papers = [Paper(id=str(i), title="t", abstract="", source="s", helpfulness=h)
+        ...           for i, h in enumerate([1, 2, 3, 4, 4, 5])]
+        >>> [p.helpfulness for p in keep_papers(papers, 4, 10) if p.reason.startswith("kept")]
+        [5.0, 4.0, 4.0]
+    """
+    ordered = sorted(papers, key=lambda p: (-(p.helpfulness or 0.0), p.id))
+    marked, kept = [], 0
+    for paper in ordered:
+        if paper.retraction.status == "retracted":
+            reason = "dropped: retracted"
+        elif paper.helpfulness is None:
+            reason = "dropped: could not be scored"
+        elif paper.helpfulness < threshold:
+            reason = f"dropped: helpfulness {paper.helpfulness:.2f} is below {threshold:g}"
+        elif kept >= most:
+            reason = f"dropped: {most} more helpful papers were kept"
+        else:
+            kept += 1
+            reason = f"kept: helpfulness {paper.helpfulness:.2f}"
+        marked.append(paper.model_copy(update={"reason": reason}))
+    return marked
+
+
+def fused(similarity: Mapping[str, float], odds: Mapping[str, float]) -> dict[str, float]:
+    """Sum of the standard scores of similarity and log-odds over the candidates that have both."""
+    names = [n for n in similarity if n in odds]
+    logits = [float(np.log(max(odds[n], 1e-6) / max(1 - odds[n], 1e-6))) for n in names]
+    total = _standard([similarity[n] for n in names]) + _standard(logits)
+    return dict(zip(names, map(float, total), strict=True))
+
+
+def _standard(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    array = np.asarray(values, dtype=float)
+    spread = array.std()
+    return (array - array.mean()) / spread if spread > 0 else np.zeros_like(array)
+
+
+def choose_by(
+    session: Session | None,
+    candidates: Mapping[str, tuple[str, float]],
+    question: Callable[[str], Any],
+    most_asked: int,
+) -> list[Choice]:
+    """Rank candidates by similarity fused with the model's p(yes), the best first.
+
+    Args:
+        session: who is asked; None ranks by similarity alone.
+        candidates: id to (title, similarity).
+        question: id to rendered yes/no prompt.
+        most_asked: only so many of the most similar candidates are put to the model.
+    """
+    by_similarity = sorted(candidates, key=lambda c: (-candidates[c][1], c))
+    asked = by_similarity[:most_asked] if session is not None else []
+    order = list(asked)
+    odds: dict[str, Value[dict[str, float]]] = {}
+    if session is not None:
+        random.Random(session.seed).shuffle(order)  # noqa: S311  (an order, not a secret)
+        odds = {c: choose(session, question(c), ("yes", "no"), fallback=NEUTRAL) for c in order}
+    scores = fused({c: candidates[c][1] for c in asked}, {c: v.value["yes"] for c, v in odds.items()})
+    least = min(scores.values(), default=0.0)
+    choices = [
+        Choice(
+            id=c,
+            title=candidates[c][0],
+            similarity=round(candidates[c][1], 4),
+            probability=round(odds[c].value["yes"], 4) if c in odds else None,
+            score=round(scores.get(c, least - 1 + candidates[c][1] if odds else candidates[c][1]), 4),
+        )
+        for c in by_similarity
+    ]
+    _log_decision(session, choices, odds)
+    return sorted(choices, key=lambda c: (-c.score, c.id))
+
+
+def _log_decision(
+    session: Session | None, choices: Sequence[Choice], odds: Mapping[str, Value[dict[str, float]]]
+) -> None:
+    """The model decided the choice when its own favourite is the one that the fused score takes."""
+    asked = [c for c in choices if c.probability is not None]
+    if session is None or not asked:
+        return
+    favourite = max(asked, key=lambda c: (c.probability or 0.0, c.score))
+    winner = max(asked, key=lambda c: c.score)
+    if favourite.id != winner.id:
+        session.log.decide(odds[winner.id].name, "code")
+
+
+def dataset_brief(card: Mapping[str, Any]) -> str:
+    """A data set in two lines, as the prompts show it."""
+    columns = ", ".join(
+        f"{name} ({'/'.join(map(str, list(levels)[:4]))})" for name, levels in list((card.get("groups") or {}).items())[:4]
+    )
+    survival = card.get("survival") or {}
+    outcome = f" Follow-up: {survival.get('endpoint') or survival.get('event')}." if survival else ""
+    groups = f" Groups: {columns}." if columns else ""
+    return f"{card['title']}. {str(card.get('description', ''))[:260]}{groups}{outcome} n={card.get('n_samples')}."
+
+
+def choose_datasets(
+    session: Session | None, objective: Objective, cards: Mapping[str, Mapping[str, Any]], similarity: Mapping[str, float]
+) -> list[Choice]:
+    """Rank the data sets by whether they can answer the objective; the first is the one to use."""
+
+    def question(name: str) -> Any:
+        return prompt("dataset").render(objective=objective.brief(), card=dataset_brief(cards[name]))
+
+    candidates = {name: (str(card["title"]), similarity[name]) for name, card in cards.items()}
+    return choose_by(session, candidates, question, CARDS_ASKED)

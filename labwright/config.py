@@ -1,0 +1,203 @@
+"""Configuration: command-line flags before `LABWRIGHT_*` before labwright.toml (working folder, then user's).
+
+Read once, at the edge of the process; below that, values travel as arguments. Keys are never read from a
+file: a backend names the environment variable that holds its key.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from labwright.errors import ConfigInvalid
+
+ROLES = ("search", "literature", "design", "programming", "reviewer", "judge")
+Role = Literal["search", "literature", "design", "programming", "reviewer", "judge"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackendConfig(_Section):
+    """One `[backends.NAME]` table."""
+
+    kind: Literal["embedded", "remote", "scripted"]
+    """What stands behind the name."""
+    model: str = ""
+    """Model id: for embedded a name of `labwright models list` or a path to a GGUF file."""
+    base_url: str = ""
+    """Address of an OpenAI-compatible server, for remote."""
+    api_key_env: str = ""
+    """Name of the environment variable that holds the key, for remote; empty means no key."""
+    context_tokens: int = Field(8192, ge=1024)
+    """Context window, tokens."""
+    writes_code: bool = False
+    """The model writes free Python; otherwise it fills operator parameters and code renders the script."""
+    usd_per_million_prompt: float = Field(0.0, ge=0)
+    """Price of a million prompt tokens, US dollars."""
+    usd_per_million_generated: float = Field(0.0, ge=0)
+    """Price of a million generated tokens, US dollars."""
+    script: str = ""
+    """Path of a JSON-lines file of replies, for scripted."""
+
+
+class BudgetConfig(_Section):
+    """`[budget]`: a run that reaches one of these stops with a partial report and exit code 3."""
+
+    tokens: int | None = Field(None, gt=0)
+    """Prompt tokens evaluated plus tokens generated."""
+    usd: float | None = Field(None, gt=0)
+    """Money, US dollars."""
+    seconds: float | None = Field(None, gt=0)
+    """Wall-clock seconds of one invocation."""
+
+
+class SandboxConfig(_Section):
+    """`[sandbox]`: limits of one analysis job."""
+
+    wall_s: float = Field(300.0, gt=0)
+    """Wall-clock limit, seconds."""
+    memory_mib: int = Field(3072, ge=256)
+    """Memory limit, MiB."""
+
+
+class LiteratureConfig(_Section):
+    """`[literature]`: where papers come from and how many are read."""
+
+    sources: tuple[str, ...] = ("embedded",)
+    """Any of embedded, pubmed, pmc, and the names of added corpora."""
+    geo: bool = False
+    """Also look for data sets in GEO."""
+    candidates: int = Field(10, ge=1, le=200)
+    """Most papers scored per round."""
+    rounds: int = Field(2, ge=1, le=5)
+    """Most rounds of queries."""
+    keep: int = Field(3, ge=1, le=50)
+    """Papers to read in full."""
+    helpfulness: float = Field(3.5, ge=1, le=5)
+    """A paper is kept at this expected helpfulness (1-5) or above."""
+
+
+class ReviewConfig(_Section):
+    """`[review]`: the reviewer's loop."""
+
+    rewrites: int = Field(1, ge=0, le=5)
+    """Most rewrites of a stage."""
+    accept: float = Field(3.2, ge=1, le=5)
+    """Mean score (1-5) at which a candidate is accepted without another rewrite."""
+
+
+class Config(_Section):
+    """All of labwright.toml."""
+
+    backends: dict[str, BackendConfig] = Field(default_factory=dict)
+    roles: dict[Role, str] = Field(default_factory=dict)
+    budget: BudgetConfig = BudgetConfig()
+    sandbox: SandboxConfig = SandboxConfig()
+    literature: LiteratureConfig = LiteratureConfig()
+    review: ReviewConfig = ReviewConfig()
+
+    def backend_of(self, role: Role) -> tuple[str, BackendConfig]:
+        """Name and table of the backend that plays `role`; the embedded model where none is named."""
+        name = self.roles.get(role) or next(iter(self.backends), "embedded")
+        if name in self.backends:
+            return name, self.backends[name]
+        return name, BackendConfig(kind="embedded", model=DEFAULT_MODEL)
+
+
+DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
+ENVIRONMENT = {
+    "LABWRIGHT_MODEL": ("backends", "embedded", "model"),
+    "LABWRIGHT_BUDGET_TOKENS": ("budget", "tokens"),
+    "LABWRIGHT_BUDGET_USD": ("budget", "usd"),
+    "LABWRIGHT_BUDGET_SECONDS": ("budget", "seconds"),
+    "LABWRIGHT_SANDBOX_WALL_S": ("sandbox", "wall_s"),
+    "LABWRIGHT_SANDBOX_MEMORY_MIB": ("sandbox", "memory_mib"),
+}
+
+
+def cache_dir() -> Path:
+    """Folder of models, data sets and engine files: `LABWRIGHT_CACHE`, else the user's cache folder."""
+    given = os.environ.get("LABWRIGHT_CACHE")
+    if given:
+        return Path(given).expanduser().resolve()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("labwright")
+
+
+def config_paths(given: Path | None) -> list[Path]:
+    """Files that are looked at, first match first."""
+    if given is not None:
+        return [given]
+    from platformdirs import user_config_path
+
+    return [Path("labwright.toml"), user_config_path("labwright") / "labwright.toml"]
+
+
+def load_config(
+    given: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[tuple[str, ...], Any] | None = None,
+) -> Config:
+    """Read file, environment and flags, the later over the earlier.
+
+    Args:
+        given: the file named by `--config`; must exist when given.
+        environment: normally `os.environ`.
+        overrides: values of command-line flags by their path in the file.
+
+    Raises:
+        ConfigInvalid: the file is missing, is not TOML, or holds unknown or wrong keys (all are listed).
+    """
+    environment = os.environ if environment is None else environment
+    table: dict[str, Any] = {}
+    source = "the environment"
+    for path in config_paths(given):
+        if path.is_file():
+            table, source = _read(path), str(path)
+            break
+    else:
+        if given is not None:
+            raise ConfigInvalid(f"{given}: no such configuration file; check the path of --config")
+    for variable, place in ENVIRONMENT.items():
+        if environment.get(variable):
+            _put(table, place, environment[variable])
+            if place[0] == "backends":
+                table["backends"]["embedded"].setdefault("kind", "embedded")
+    for place, value in (overrides or {}).items():
+        if value is not None:
+            _put(table, place, value)
+    return _validated(table, source)
+
+
+def _validated(table: dict[str, Any], source: str) -> Config:
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigInvalid(f"{source}: {wrong}; see docs/configuration.md") from error
+    unknown = sorted(set(config.roles.values()) - set(config.backends) - {"embedded"})
+    if unknown:
+        raise ConfigInvalid(f"{source}: roles name backends that are not defined: {', '.join(unknown)}")
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{path}: not a TOML file: {error}") from error
+
+
+def _put(table: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
+    for key in place[:-1]:
+        table = table.setdefault(key, {})
+    table[place[-1]] = value

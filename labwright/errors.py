@@ -1,0 +1,129 @@
+"""Every error that labwright raises on purpose, in one tree.
+
+LabwrightError                  one clear line: what, where, how to mend
+├── WrongUse                    exit 2: the user's input cannot be worked with
+│   ├── ObjectiveRefused        the objective is empty, oversized, outside biomedicine or unanswerable
+│   ├── UnreadableCorpus        a corpus file cannot be read
+│   └── ConfigInvalid           a configuration file or variable is wrong
+├── RunFailed                   exit 1: the run cannot go on; what is finished is kept
+│   ├── NoLiterature            no paper was found, or none was kept
+│   ├── NoUsableData            no catalogued data set can carry an analysis of the objective
+│   └── DiskFull                the run folder cannot be written
+├── BudgetExhausted             exit 3: a limit on tokens, money or seconds was reached
+├── SomethingMissing            exit 4: something needed is absent or wrong
+│   ├── EngineMissing           no container engine, or one that fails the probe
+│   ├── ModelMissing            a model file is absent and cannot be fetched, or a server is down
+│   ├── HashMismatch            a file is not the one that was pinned
+│   └── KeyMissing              an API key is not in the environment
+├── AnswerInvalid               a model's answer failed its schema after every repair
+├── ReferenceUnresolved         a reference names no stored report, part or span
+├── SandboxBroken               the sandbox failed (never: the command failed, that is a result)
+├── SourceUnavailable           a literature or data source did not answer usefully
+└── MetricUndefined             a figure was asked of nothing
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LabwrightError(Exception):
+    """Base of all errors below; `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class WrongUse(LabwrightError):
+    """The user's input cannot be worked with."""
+
+    exit_code = 2
+
+
+class ObjectiveRefused(WrongUse):
+    """The objective is empty, oversized, outside biomedicine, or refused."""
+
+
+class UnreadableCorpus(WrongUse):
+    """A corpus file cannot be read."""
+
+
+class ConfigInvalid(WrongUse):
+    """A configuration file or variable is wrong."""
+
+
+class RunFailed(LabwrightError):
+    """The run cannot go on; what is finished is kept."""
+
+
+class NoLiterature(RunFailed):
+    """No paper was found, or every one found was rejected."""
+
+
+class NoUsableData(RunFailed):
+    """No data set in reach can carry an analysis of the objective."""
+
+
+class DiskFull(RunFailed):
+    """The run folder cannot be written."""
+
+
+class BudgetExhausted(LabwrightError):
+    """A limit on tokens, money or seconds was reached.
+
+    Attributes:
+        kind: "tokens", "usd" or "seconds".
+        limit: the limit, in the unit of `kind`.
+        used: what was used when it was noticed.
+    """
+
+    exit_code = 3
+
+    def __init__(self, *, kind: str, limit: float, used: float) -> None:
+        super().__init__(
+            f"the budget of {limit:g} {kind} is used up ({used:g}); raise it and `labwright resume`"
+        )
+        self.kind = kind
+        self.limit = limit
+        self.used = used
+
+
+class SomethingMissing(LabwrightError):
+    """Something needed is absent or wrong; the message names the command that supplies it."""
+
+    exit_code = 4
+
+
+class EngineMissing(SomethingMissing):
+    """No container engine answers, or it fails the probe."""
+
+
+class ModelMissing(SomethingMissing):
+    """A model file is absent and cannot be fetched, or a model server does not answer."""
+
+
+class HashMismatch(SomethingMissing):
+    """A file is not the one that was pinned."""
+
+
+class KeyMissing(SomethingMissing):
+    """An API key is not in the environment."""
+
+
+class AnswerInvalid(LabwrightError):
+    """A model's answer failed its schema after every repair."""
+
+
+class ReferenceUnresolved(LabwrightError):
+    """A reference names no stored report, part or span."""
+
+
+class SandboxBroken(LabwrightError):
+    """The sandbox itself failed; says nothing about the code that ran in it."""
+
+
+class SourceUnavailable(LabwrightError):
+    """A literature or data source did not answer, or answered with something unusable."""
+
+
+class MetricUndefined(LabwrightError):
+    """A figure was asked of nothing."""

@@ -1,0 +1,43 @@
+"""The screen of objectives: what is not biomedical, and what is refused.
+
+The refusals are plain rules on the text and need no model. They do not catch a request that is worded to
+avoid them; they are the floor, not the whole of a dual-use policy.
+"""
+
+from __future__ import annotations
+
+import re
+
+from labwright.errors import ObjectiveRefused
+
+MOST_CHARS = 20_000
+LEAST_WORDS = 4
+_AGENT = r"(pathogen|virus|influenza|anthrax|bacteri\w+|toxin|ricin|botulinum|smallpox|ebola|nerve agent|bioweapon)"
+RULES = {
+    "enhancing a pathogen": rf"(increas|enhanc|improv|gain|boost)\w*[^.]{{0,60}}(transmissib|virulen|lethal|pathogenic|infectiv)\w*[^.]{{0,60}}{_AGENT}"
+    rf"|{_AGENT}[^.]{{0,60}}(more|increas\w+|enhanc\w+) (transmissib|virulen|lethal|pathogenic|infectious|deadly)\w*",
+    "producing a toxin or weapon": rf"(produc|synthesi[sz]|manufactur|weaponi[sz]|aerosoli[sz]|cultur\w+ and (spread|release))\w*[^.]{{0,40}}{_AGENT}[^.]{{0,80}}(weapon|attack|population|people|release|harm)",
+    "evading detection": r"(evad|escap|avoid|bypass)\w*[^.]{0,40}(screening|detection|biosecurity|surveillance)[^.]{0,60}(pathogen|toxin|sequence|synthesis|order)",
+    "identifying persons": r"(re-?identif|de-?anonymi[sz])\w*[^.]{0,60}(patient|participant|person|donor|individual|people)",
+}
+
+
+def check_form(text: str) -> str:
+    """The objective's text, stripped.
+
+    Raises:
+        ObjectiveRefused: it is empty, too short, too long, or asks for something that is refused.
+    """
+    text = text.strip()
+    if not text:
+        raise ObjectiveRefused("the objective is empty; give a research question in a sentence or two")
+    if len(text) > MOST_CHARS:
+        raise ObjectiveRefused(
+            f"the objective has {len(text)} characters, at most {MOST_CHARS} are read; give the question itself"
+        )
+    if len(re.findall(r"\w+", text)) < LEAST_WORDS:
+        raise ObjectiveRefused(f"the objective {text!r} is too short; give a research question in a sentence")
+    for rule, pattern in RULES.items():
+        if re.search(pattern, text, re.IGNORECASE):
+            raise ObjectiveRefused(f"the objective is refused: {rule}; labwright does not help with that")
+    return text

@@ -1,0 +1,102 @@
+"""From configuration to chat models: the one place that knows which backend kind is which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labwright.config import ROLES, BackendConfig, Config, Role
+from labwright.lease import compute_lease
+from labwright.models import weights
+from labwright.models.ask import Prices, Session
+from labwright.models.calls import CallLog
+from labwright.models.embedded import EmbeddedServer
+from labwright.models.remote import openai_chat, remote_chat
+from labwright.models.scripted import load_script
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+REPEAT_PENALTY = 1.1
+"""Small models fall into loops without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One chat model that is ready to be asked."""
+
+    name: str
+    config: BackendConfig
+    chat: BaseChatModel
+    facts: dict[str, Any]
+    """What the record says of it: kind, model, file hash, address."""
+    close: Callable[[], None]
+
+    @property
+    def lease(self) -> Callable[[], AbstractContextManager[None]]:
+        """Local generation takes the machine's compute lease; a remote model does not."""
+        return compute_lease if self.config.kind == "embedded" else nullcontext
+
+
+def open_backend(name: str, config: BackendConfig, progress: weights.Progress = weights.silent) -> Backend:
+    """Make one backend ready; the embedded one fetches its file and starts its server when needed.
+
+    Raises:
+        ModelMissing, HashMismatch, KeyMissing, ConfigInvalid: as named.
+    """
+    if config.kind == "embedded":
+        server = EmbeddedServer(config.model, context_tokens=config.context_tokens, progress=progress)
+        extra = {"repeat_penalty": REPEAT_PENALTY, "repeat_last_n": 256, "cache_prompt": True}
+        chat = openai_chat(server.base_url, server.model.stem, server.key, extra_body=extra)
+        facts = {"kind": "embedded", "model": server.model.name, "sha256": weights.fingerprint(server.model)}
+        return Backend(name, config, chat, facts, server.close)
+    if config.kind == "remote":
+        facts = {"kind": "remote", "model": config.model, "base_url": config.base_url}
+        return Backend(name, config, remote_chat(name, config), facts, lambda: None)
+    return Backend(name, config, load_script(Path(config.script)), {"kind": "scripted", "model": config.script}, lambda: None)
+
+
+class Backends:
+    """The backends of a run, one for each name that a role uses."""
+
+    def __init__(self, config: Config, progress: weights.Progress = weights.silent) -> None:
+        """Open them all; those already open are closed when one fails."""
+        self.by_role: dict[Role, Backend] = {}
+        opened: dict[str, Backend] = {}
+        self._opened = opened
+        try:
+            for role in ROLES:
+                name, table = config.backend_of(role)
+                if name not in opened:
+                    opened[name] = open_backend(name, table, progress)
+                self.by_role[role] = opened[name]
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of every backend."""
+        for backend in self._opened.values():
+            backend.close()
+
+    def session(self, role: Role, log: CallLog, seed: int) -> Session:
+        """A role's session within a run."""
+        backend = self.by_role[role]
+        config = backend.config
+        return Session(
+            role=role,
+            backend=f"{backend.name}:{backend.facts['model']}",
+            chat=backend.chat,
+            log=log,
+            seed=seed,
+            lease=backend.lease,
+            prices=Prices(config.usd_per_million_prompt, config.usd_per_million_generated),
+            writes_code=config.writes_code,
+        )
+
+    def facts(self) -> Mapping[str, dict[str, Any]]:
+        """Role to what the record says of its backend."""
+        return {role: {"name": b.name, **b.facts} for role, b in self.by_role.items()}

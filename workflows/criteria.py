@@ -1,0 +1,78 @@
+"""The reviewer's measure at each stage: named criteria, and what code can decide about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from labwright.agents.reviewer import Stage
+from labwright.domain import Part, Protocol
+from labwright.tools.analysis.contracts import OPERATORS, validate_params
+
+
+def headings_stage(accept: float) -> Stage[Protocol]:
+    """Relevance, literature, logic and scope of the parts."""
+    criteria = {
+        "relevance": "Does every part serve the objective?",
+        "literature": "Does the plan use its sources sensibly?",
+        "logic": "Do the parts lead to an answer in a sensible order?",
+        "scope": "Are the parts free of anything outside the objective?",
+    }
+    return Stage("Plan of the protocol", criteria, _show_headings, _heading_faults, accept)
+
+
+def outlines_stage(accept: float) -> Stage[Protocol]:
+    """Fit to the titles, logic, no repetition."""
+    criteria = {
+        "fit": "Does each outline fit the title of its part?",
+        "logic": "Does each outline say what is compared and how it is tested?",
+        "repetition": "Is each outline different from the others?",
+    }
+    return Stage("Outlines of the protocol", criteria, _show_outlines, _outline_faults, accept)
+
+
+def details_stage(accept: float, card: Mapping[str, object]) -> Stage[Part]:
+    """Detail, reliability and relevance of one part."""
+    criteria = {
+        "detail": "Does the step name its data, groups and parameters?",
+        "reliability": "Is the method of the step right for its purpose?",
+        "relevance": "Does the step serve the objective?",
+    }
+    return Stage("Step of the protocol", criteria, _show_part, lambda part: _part_faults(part, card), accept)
+
+
+def _show_headings(protocol: Protocol) -> str:
+    parts = "\n".join(f"{p.id}: {p.title}. {p.purpose}" for p in protocol.parts)
+    return f"{protocol.logic}\n{parts}"
+
+
+def _show_outlines(protocol: Protocol) -> str:
+    return "\n".join(f"{p.id}: {p.title}. {p.outline}" for p in protocol.parts)
+
+
+def _show_part(part: Part) -> str:
+    step = part.steps[0]
+    values = ", ".join(f"{k}={v}" for k, v in step.parameters.items() if v is not None and k != "seed")
+    return f"{part.title}. {step.details} Data: {', '.join(step.datasets)}. Parameters: {values or 'none'}."
+
+
+def _heading_faults(protocol: Protocol) -> dict[str, str]:
+    titles = [p.title.casefold() for p in protocol.parts]
+    if len(set(titles)) < len(titles):
+        return {"scope": "two parts have the same title"}
+    return {}
+
+
+def _outline_faults(protocol: Protocol) -> dict[str, str]:
+    texts = [p.outline.casefold() for p in protocol.parts]
+    if len(set(texts)) < len(texts):
+        return {"repetition": "two parts have the same outline"}
+    return {}
+
+
+def _part_faults(part: Part, card: Mapping[str, object]) -> dict[str, str]:
+    step = part.steps[0]
+    try:
+        validate_params(OPERATORS[step.operator], card, step.parameters)
+    except ValueError as error:
+        return {"detail": str(error)}
+    return {}

@@ -1,0 +1,65 @@
+"""What the nodes of a run work with, gathered once and bound when the graph is built."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labwright.config import Config, Role
+from labwright.domain import Objective, Paper
+from labwright.lease import compute_lease
+from labwright.models.ask import Session
+from labwright.models.calls import CallLog
+from labwright.sandbox.contract import Job, Limits, Result, Sandbox
+from labwright.store import RunStore
+from labwright.tools.index import Encoder
+from labwright.tools.sources import LiteratureSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Materials:
+    """Everything outside the state."""
+
+    objective: Objective
+    config: Config
+    store: RunStore
+    log: CallLog
+    sessions: Mapping[Role, Session | None]
+    """None for a role plays it by rules alone."""
+    encode: Encoder
+    sources: Sequence[LiteratureSource]
+    cards: Mapping[str, Mapping[str, Any]]
+    sandbox: Sandbox
+    seed: int
+    say: Callable[[str], None]
+    """Shows progress."""
+
+    def run_job(self, job: Job, out: Path) -> Result:
+        """Run a job in the sandbox while holding the compute lease; its seconds are counted."""
+        asked = time.monotonic()
+        with compute_lease():
+            self.log.spend("", "waiting", time.monotonic() - asked)
+            with self.log.spending("", "sandbox"):
+                return self.sandbox.run(job, out)
+
+    def convert(self, script: str, inputs: Mapping[str, Path], out: Path) -> None:
+        """Run a conversion of the catalogue in the sandbox.
+
+        Raises:
+            RunFailed: the script failed.
+        """
+        from labwright.workflows.data import run_conversion
+
+        run_conversion(self.run_job, script, inputs, out)
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of an analysis job."""
+        return Limits(wall_s=self.config.sandbox.wall_s, memory_mib=self.config.sandbox.memory_mib)
+
+    def papers(self, ids: Sequence[str]) -> list[Paper]:
+        """Papers of the run folder."""
+        return [self.store.read(self.store.path("papers", f"{i}.json"), Paper) for i in ids]
