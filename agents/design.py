@@ -34,6 +34,8 @@ ORDER = (
 )
 MOST_OPERATORS = 3
 LEAST_PROBABILITY = 0.5
+LEAST_SHARE = 0.5
+"""An analysis after the first is chosen at this share of the first one's score or above."""
 MOST_SOURCES = 6
 
 
@@ -125,10 +127,12 @@ def choose_operators(
 
 
 def _select(ranked: Sequence[Choice]) -> set[str]:
-    """The best candidate, and those after it that the model says yes to."""
+    """The best candidate, and those near it that the model does not say no to."""
     chosen = [c.id for c in ranked[:1]]
     for candidate in ranked[1:]:
-        if len(chosen) < MOST_OPERATORS and (candidate.probability or 0.0) >= LEAST_PROBABILITY and candidate.score > 0:
+        willing = candidate.probability is None or candidate.probability >= LEAST_PROBABILITY
+        near = candidate.score > 0 and candidate.score >= LEAST_SHARE * ranked[0].score
+        if len(chosen) < MOST_OPERATORS and willing and near:
             chosen.append(candidate.id)
     for name in list(chosen):
         needed = OPERATORS[name].requires.needs_table_of

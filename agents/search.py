@@ -21,6 +21,8 @@ from labwright.models.ask import Session, Value, ask, choose, score
 
 ABSTRACT_CHARS = 420
 CARDS_ASKED = 6
+SIMILARITY_WEIGHT = 2.0
+"""Weight of similarity beside the model's log-odds; of 1 and 2, the better one on the development objectives."""
 NEUTRAL = {"yes": 0.5, "no": 0.5}
 STOPWORDS = frozenset(
     "a an and are as at be by can do does for from how in into is it its of on or that the their them then this "
@@ -128,10 +130,10 @@ def keep_papers(papers: Sequence[Paper], threshold: float, most: int) -> list[Pa
 
 
 def fused(similarity: Mapping[str, float], odds: Mapping[str, float]) -> dict[str, float]:
-    """Sum of the standard scores of similarity and log-odds over the candidates that have both."""
+    """Standard score of similarity, weighted, plus that of the log-odds, over the candidates that have both."""
     names = [n for n in similarity if n in odds]
     logits = [float(np.log(max(odds[n], 1e-6) / max(1 - odds[n], 1e-6))) for n in names]
-    total = _standard([similarity[n] for n in names]) + _standard(logits)
+    total = SIMILARITY_WEIGHT * _standard([similarity[n] for n in names]) + _standard(logits)
     return dict(zip(names, map(float, total), strict=True))
 
 

@@ -1,0 +1,65 @@
+# Two commands for a new machine: `make demo` and `make test`. Both are idempotent and say what they do.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON ?= python3
+UV := $(VENV)/bin/python -m uv
+FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
+LABWRIGHT := $(VENV)/bin/labwright
+OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
+export PYTHONSAFEPATH := 1
+
+.PHONY: demo test lint bench bench-run engine image models venv venv-dev unit integration clean
+
+demo: venv engine image models  ## A real objective through all five agents, to a report
+	@echo "== run: $(OBJECTIVE)"
+	$(LABWRIGHT) run "$(OBJECTIVE)" --out .demo
+	@$(LABWRIGHT) runs --out .demo
+	@echo "== the report is the newest of: $$(ls -d $(CURDIR)/.demo/*/report.html | tail -n 1)"
+
+test: venv-dev engine image models-test lint  ## Lint, types, unit and integration tests
+	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q
+
+lint: venv-dev  ## Style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: bench-run  ## Every benchmark there is
+
+bench-run: venv engine image models  ## The main job, measured; writes docs/benchmarks/run.json
+	mkdir -p docs/benchmarks/raw
+	$(LABWRIGHT) bench run --json > docs/benchmarks/run.json.new
+	mv docs/benchmarks/run.json.new docs/benchmarks/run.json
+
+venv: $(VENV)/.installed  ## The environment of a user
+venv-dev: $(VENV)/.installed-dev  ## The environment of a developer
+
+$(VENV)/bin/python:
+	@echo "== making $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet uv
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "== installing labwright"
+	$(UV) pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	@echo "== installing labwright and its development tools"
+	$(UV) pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) -e . --group dev
+	@touch $@ $(VENV)/.installed
+
+engine:  ## A container engine: the reachable one, else a private one of our own
+	@bash sandbox/engine.sh start
+
+image: venv  ## The image that analyses run in, built when it is not there
+	@$(LABWRIGHT) sandbox build
+
+models: venv  ## The embedded model and the sentence encoder
+	@$(LABWRIGHT) models pull all-minilm-l6-v2 qwen2.5-coder-1.5b-instruct
+
+models-test: venv-dev  ## The models that the tests use
+	@$(LABWRIGHT) models pull all-minilm-l6-v2 smollm2-135m-instruct qwen2.5-coder-1.5b-instruct
+
+clean:  ## Remove the environment and the demo's runs
+	rm -rf $(VENV) .demo build

@@ -1,0 +1,168 @@
+"""`labwright bench run`: the main job, measured (docs/benchmarks/README.md names every figure)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labwright.config import Config, cache_dir
+from labwright.domain import Objective
+from labwright.errors import LabwrightError
+from labwright.eval.suites import choices_suite, kills, objectives
+from labwright.eval.suites.figures import Row, figures_of
+from labwright.models.calls import CallLog
+from labwright.models.embedding import CachedEncoder
+from labwright.store import RunStore
+from labwright.tools.catalogue.catalogue import load_cards
+from labwright.workflows.backends import Backends
+from labwright.workflows.control import Options, start
+
+RAW = Path("docs/benchmarks/raw")
+SEEDS = {"breast_signature_metastasis": (0, 1, 2), "er_status_breast": (0, 1, 2)}
+"""Objectives that are run with three seeds; the others with one."""
+QUICK_CHOICES = 6
+KILLS = 20
+Say = Callable[[str], None]
+
+
+def measure(*, quick: bool, say: Say) -> dict[str, Any]:
+    """Run the suite and return its document; rows that are there already are not measured again.
+
+    Args:
+        quick: one objective with one seed, six choice objectives, three kills.
+        say: shows progress.
+    """
+    RAW.mkdir(parents=True, exist_ok=True)
+    name = "run-quick" if quick else "run"
+    rows = Rows(RAW / f"{name}.jsonl")
+    _objectives(rows, quick, say)
+    _choices(rows, quick, say)
+    _kills(rows, quick, say)
+    return document(name, rows.all(), quick=quick)
+
+
+class Rows:
+    """Raw rows of a benchmark, one JSON object a line; a row that was measured is kept for the next time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def all(self) -> list[Row]:
+        """Every row."""
+        if not self.path.is_file():
+            return []
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+    def has(self, kind: str, name: str) -> bool:
+        """A row of that kind and name was measured."""
+        return any(r["kind"] == kind and r["name"] == name for r in self.all())
+
+    def add(self, kind: str, name: str, values: dict[str, Any]) -> None:
+        """Append one row."""
+        with self.path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"kind": kind, "name": name, **values}) + "\n")
+
+
+def document(name: str, rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:
+    """The document of figures.md from raw rows."""
+    return {
+        "suite": "run",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "command": "labwright bench run" + (" --quick" if quick else ""),
+        "machine": _machine(),
+        "figures": figures_of(rows, f"docs/benchmarks/raw/{name}.jsonl"),
+    }
+
+
+def _objectives(rows: Rows, quick: bool, say: Say) -> None:
+    wanted = objectives.load()
+    for item in wanted[:1] if quick else wanted:
+        for seed in (0,) if quick else SEEDS.get(item["id"], (0,)):
+            name = f"{item['id']}:{seed}"
+            if not rows.has("objective", name):
+                say(f"objective {name}")
+                rows.add("objective", name, _run_objective(item, seed, say))
+
+
+def _run_objective(item: dict[str, Any], seed: int, say: Say) -> dict[str, Any]:
+    runs = Path(os.environ.get("LABWRIGHT_BENCH_RUNS", str(cache_dir() / "bench")))
+    asked = Objective(
+        text=item["text"], conditions=item.get("conditions", ""), requirements=item.get("requirements", "")
+    )
+    before = set(runs.glob("*"))
+    failed = ""
+    try:
+        start(asked, Config(), runs, Options(seed=seed, say=say))
+    except LabwrightError as error:
+        failed = f"{type(error).__name__}: {error}"
+    made = sorted(set(runs.glob("*")) - before)
+    if not made:
+        return {"failed": failed, "level3_gold": 0.0, "outputs": []}
+    return {"failed": failed, **objectives.judged(RunStore(made[-1]), item)}
+
+
+def _choices(rows: Rows, quick: bool, say: Say) -> None:
+    encode = CachedEncoder(cache_dir() / "embeddings.sqlite")
+    chooser = choices_suite.Chooser({c["id"]: c for c in load_cards()}, encode)
+    items = choices_suite.load("choices")
+    items = items[:: max(1, len(items) // QUICK_CHOICES)] if quick else items
+    for item in items:
+        if not rows.has("choice_rules", item["id"]):
+            rows.add("choice_rules", item["id"], _outcome(chooser.decide(None, item), item))
+    missing = [i for i in items if not rows.has("choice_model", i["id"])]
+    if not missing:
+        return
+    backends = Backends(Config())
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            session = backends.session("search", CallLog(Path(scratch) / "calls.sqlite"), 0)
+            for item in missing:
+                say(f"choices of {item['id']}")
+                rows.add("choice_model", item["id"], _outcome(chooser.decide(session, item), item))
+    finally:
+        backends.close()
+
+
+def _outcome(outcome: choices_suite.Outcome, item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "answerable": item.get("answerable", True),
+        "dataset": outcome.dataset,
+        "refused": outcome.refused,
+        "operators": outcome.operators,
+        "papers": outcome.papers,
+        "dataset_points": outcome.dataset_points,
+        "operator_points": outcome.operator_points,
+        "paper_points": outcome.paper_points,
+    }
+
+
+def _kills(rows: Rows, quick: bool, say: Say) -> None:
+    name = "smollm2"
+    if not rows.has("kills", name):
+        say("kills and resumes")
+        rows.add("kills", name, kills.measure(3 if quick else KILLS, say))
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _machine() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1)}
+
+

@@ -1,0 +1,30 @@
+"""Recompute the figures of a committed benchmark from its raw rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from labwright.errors import WrongUse
+from labwright.eval.suites.figures import figures_of
+
+FOLDER = Path("docs/benchmarks")
+
+
+def verify_suite(suite: str, folder: Path = FOLDER) -> list[str]:
+    """Lines that say which figure differs; empty when all agree.
+
+    Raises:
+        WrongUse: the benchmark is not there.
+    """
+    path = folder / f"{suite}.json"
+    if not path.is_file():
+        raise WrongUse(f"{path}: no such benchmark; run it from the project's root with `make bench-{suite}`")
+    committed = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    raw = committed[0]["raw"]
+    rows = [json.loads(line) for line in (folder / "raw" / Path(raw).name).read_text(encoding="utf-8").splitlines()]
+    computed = figures_of(rows, raw)
+    differing = [f"{c['name']}: committed {c}, computed {d}" for c, d in zip(committed, computed, strict=False) if c != d]
+    if len(committed) != len(computed):
+        differing.append(f"{len(committed)} figures are committed, {len(computed)} computed")
+    return differing

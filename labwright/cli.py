@@ -1,0 +1,237 @@
+"""The command `labwright`. Heavy modules are imported inside the commands that need them.
+
+Logs and progress go to stderr; stdout holds the result, with --json one JSON document and nothing else.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labwright.cli_resources import bench_app, corpus_app, datasets_app, models_app, sandbox_app
+from labwright.cli_screen import Screen, emit, table
+from labwright.errors import LabwrightError
+
+if TYPE_CHECKING:
+    from labwright.store import RunStore
+    from labwright.workflows.control import Options
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(corpus_app, name="corpus")
+app.add_typer(datasets_app, name="datasets")
+app.add_typer(models_app, name="models")
+app.add_typer(sandbox_app, name="sandbox")
+app.add_typer(bench_app, name="bench")
+
+Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+RUNS = Path("runs")
+
+
+@app.command()
+def run(
+    objective: Annotated[str, typer.Argument(help="The research question; @FILE reads it from a file.")],
+    conditions: Annotated[str, typer.Option(help="Samples, data, money and compute at hand.")] = "",
+    requirements: Annotated[str, typer.Option(help="Hard constraints.")] = "",
+    config: Annotated[Path | None, typer.Option(help="labwright.toml to use.")] = None,
+    seed: Annotated[int, typer.Option(help="Permutes options and samples text.")] = 0,
+    review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
+    budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
+    workflow: Annotated[str, typer.Option(help="labwright, or rules_only: the same graph without a model.")] = "labwright",
+    out: Out = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Take an objective to a protocol, executed analyses and a report."""
+    from labwright.config import load_config
+    from labwright.domain import Objective
+    from labwright.errors import WrongUse
+    from labwright.workflows.baselines import WORKFLOWS
+    from labwright.workflows.control import Options, start
+
+    if workflow not in WORKFLOWS:
+        raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
+    loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
+    asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
+    with Screen() as screen:
+        options = Options(seed=seed, review=review, workflow=workflow, say=screen.say, progress=screen.download)
+        store = start(asked, loaded, out, options)
+    _result(store, as_json)
+
+
+def _text(argument: str) -> str:
+    from labwright.errors import WrongUse
+
+    if not argument.startswith("@"):
+        return argument
+    try:
+        return Path(argument[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUse(f"{argument[1:]}: cannot be read as UTF-8 text: {error}") from error
+
+
+@app.command()
+def resume(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the start of it.")],
+    budget_tokens: Annotated[int | None, typer.Option(help="New limit on tokens.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="New limit on seconds.")] = None,
+    out: Out = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Carry a stopped run on; nothing that was finished is done again."""
+    from labwright.workflows import control
+
+    store = _open(out, name)
+    budget = {"tokens": budget_tokens, "seconds": budget_seconds}
+    _with_screen(lambda options: control.resume(store, options, budget=budget))
+    _result(store, as_json)
+
+
+@app.command()
+def review(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the start of it.")],
+    approve: Annotated[bool, typer.Option("--approve", help="Go on with the protocol as it is.")] = False,
+    edit: Annotated[Path | None, typer.Option(help="Go on with this edited protocol.json.")] = None,
+    reject: Annotated[str, typer.Option(help="End the run, with the reason.")] = "",
+    out: Out = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Decide about the protocol of a run that was started with --review."""
+    from labwright.errors import WrongUse
+    from labwright.workflows import control
+
+    if sum((approve, edit is not None, bool(reject))) != 1:
+        raise WrongUse("labwright review takes one of --approve, --edit FILE and --reject TEXT")
+    store = _open(out, name)
+    if reject:
+        control.reject(store, reject)
+    else:
+        _with_screen(lambda options: control.approve(store, options, edit))
+    _result(store, as_json)
+
+
+@app.command()
+def runs(out: Out = RUNS, as_json: Json = False) -> None:
+    """List the runs."""
+    from labwright.store import list_runs
+
+    records = list_runs(out)
+    if as_json:
+        emit([r.model_dump(mode="json") for r in records])
+        return
+    rows = [
+        (r.id, r.status, f"{sum(v == 3 for v in r.tasks.values())}/{len(r.tasks)}", f"{r.seconds:.0f}", r.objective.text[:60])
+        for r in records
+    ]
+    table(("run", "status", "level 3", "seconds", "objective"), rows)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="RUN")], out: Out = RUNS, as_json: Json = False) -> None:
+    """Show one run: how it ended, its tasks, where the report is."""
+    _result(_open(out, name), as_json)
+
+
+@app.command()
+def search(
+    query: str,
+    source: Annotated[list[str] | None, typer.Option(help="embedded, pubmed, pmc or a corpus; repeatable.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Search the literature."""
+    from labwright.config import cache_dir
+    from labwright.models.embedding import CachedEncoder
+    from labwright.tools.sources import deduplicate
+    from labwright.workflows.literature_sources import open_sources
+
+    opened = open_sources(source or ["embedded"], CachedEncoder(cache_dir() / "embeddings.sqlite"))
+    papers = deduplicate([p for s in opened for p in s.search(query, limit)])[:limit]
+    if as_json:
+        emit([p.model_dump(mode="json") for p in papers])
+    else:
+        table(("id", "year", "title"), [(p.id, p.year or "", p.title) for p in papers])
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is here and what is missing, with the command that supplies it."""
+    from labwright.cli_doctor import findings
+
+    found = findings()
+    if as_json:
+        emit(found)
+    else:
+        table(("part", "state", "detail"), [(f["part"], f["state"], f["detail"]) for f in found])
+    if any(f["state"] == "missing" for f in found):
+        raise typer.Exit(4)
+
+
+def _open(out: Path, name: str) -> RunStore:
+    from labwright.store import RunStore
+
+    return RunStore.open(out, name)
+
+
+def _with_screen(work: Callable[[Options], None]) -> None:
+    from labwright.workflows.control import Options
+
+    with Screen() as screen:
+        work(Options(say=screen.say, progress=screen.download))
+
+
+def _result(store: RunStore, as_json: bool) -> None:
+    record = store.record()
+    report = store.folder / "report.html"
+    if as_json:
+        shown: dict[str, Any] = record.model_dump(mode="json")
+        emit({**shown, "folder": str(store.folder), "report": str(report)})
+        return
+    typer.echo(f"run {record.id}: {record.status}{': ' + record.message if record.message else ''}")
+    for task, level in record.tasks.items():
+        typer.echo(f"  {task}: level {level} of 3")
+    typer.echo(
+        f"  {record.seconds:.0f} s, {record.evaluated_tokens} prompt tokens evaluated, "
+        f"{record.generated_tokens} generated, {record.calls} calls"
+    )
+    if record.status == "waiting_for_review":
+        typer.echo(f"  read {store.folder / 'protocol.md'}, then `labwright review {record.id} --approve`")
+    typer.echo(f"  report: {report}")
+
+
+def _terminated(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point: errors become one line and the exit code of their class."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except LabwrightError as error:
+        typer.echo(f"labwright: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("labwright: interrupted; what was finished is saved", err=True)
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001  (the process edge)
+        _click_error(error)
+
+
+def _click_error(error: Exception) -> None:
+    show = getattr(error, "format_message", None)
+    if show is None:
+        raise error
+    typer.echo(f"labwright: {show()}; see `labwright --help`", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
+

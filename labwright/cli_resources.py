@@ -1,0 +1,208 @@
+"""Commands on what runs stand on: corpora, data sets, models, the sandbox, benchmarks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labwright.cli_screen import Screen, emit, table
+
+corpus_app = typer.Typer(no_args_is_help=True, help="Literature kept on this machine.")
+datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
+models_app = typer.Typer(no_args_is_help=True, help="Embedded models.")
+sandbox_app = typer.Typer(no_args_is_help=True, help="Where analysis code runs.")
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks; each figure by its name.")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@corpus_app.command("add")
+def corpus_add(name: str, files: Annotated[list[Path], typer.Argument(help=".jsonl, .txt or .md, UTF-8")]) -> None:
+    """Add documents to a corpus of your own."""
+    from labwright.tools.local_corpus import add_documents
+    from labwright.workflows.literature_sources import corpora_dir
+
+    added = add_documents(corpora_dir(), name, files)
+    typer.echo(f"{len(added)} files in corpus {name}; name it in [literature] sources")
+
+
+@corpus_app.command("list")
+def corpus_list(as_json: Json = False) -> None:
+    """List the corpora."""
+    from labwright.tools.corpus.records import load_records
+    from labwright.tools.local_corpus import corpus_names
+    from labwright.workflows.literature_sources import corpora_dir
+
+    rows = [("embedded", f"{len(load_records())} summaries written for labwright")]
+    rows += [(name, str(corpora_dir() / name)) for name in corpus_names(corpora_dir())]
+    if as_json:
+        emit([{"name": n, "what": w} for n, w in rows])
+    else:
+        table(("corpus", "what"), rows)
+
+
+@corpus_app.command("search")
+def corpus_search(name: str, query: str, limit: int = 10, as_json: Json = False) -> None:
+    """Search one corpus."""
+    from labwright.cli import search
+
+    search(query, [name], limit, as_json)
+
+
+@datasets_app.command("list")
+def datasets_list(as_json: Json = False) -> None:
+    """List the catalogue."""
+    from labwright.tools.catalogue.catalogue import load_cards
+
+    if as_json:
+        emit(list(load_cards()))
+        return
+    rows = [(c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in load_cards()]
+    table(("id", "accession", "kind", "samples", "features", "title"), rows)
+
+
+@datasets_app.command("show")
+def datasets_show(name: str) -> None:
+    """Show one data card as JSON, and where its files are."""
+    from labwright.tools.catalogue.catalogue import card, dataset_folder
+
+    emit({**card(name), "folder": str(dataset_folder(name))})
+
+
+@datasets_app.command("verify")
+def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], as_json: Json = False) -> None:
+    """Confirm that a data set exists and is what its card says; GEO accessions are looked up there."""
+    from labwright.workflows.verification import verify_accession
+
+    found = verify_accession(name)
+    if as_json:
+        emit(found)
+    else:
+        typer.echo(f"{'verified' if found['verified'] else 'NOT verified'}: {found['detail']}")
+    raise typer.Exit(0 if found["verified"] else 1)
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """List the embedded models."""
+    from labwright.models.weights import is_present, manifest
+
+    rows = [
+        (n, e.use, f"{sum(f.size for f in e.files) / 1e6:.0f}", "yes" if is_present(n) else "no", e.licence)
+        for n, e in manifest().items()
+    ]
+    if as_json:
+        emit([dict(zip(("name", "use", "mb", "here", "licence"), row, strict=True)) for row in rows])
+    else:
+        table(("model", "use", "MB", "here", "licence"), rows)
+
+
+@models_app.command("pull")
+def models_pull(names: Annotated[list[str], typer.Argument(help="Names of `labwright models list`.")]) -> None:
+    """Fetch models; each file is checked against its pinned sha256."""
+    from labwright.errors import WrongUse
+    from labwright.models.weights import manifest, pull
+
+    unknown = sorted(set(names) - set(manifest()))
+    if unknown:
+        raise WrongUse(f"unknown models: {', '.join(unknown)}; see `labwright models list`")
+    with Screen() as screen:
+        for name in names:
+            screen.say(f"{name}: {pull(name, progress=screen.download)}")
+
+
+@models_app.command("chat")
+def models_chat(
+    model: Annotated[str, typer.Argument(help="A model's name or a GGUF file.")] = "",
+    message: Annotated[str, typer.Option("--message", "-m", help="Say one thing and print the reply.")] = "",
+) -> None:
+    """Talk to an embedded model; each line of standard input is one message."""
+    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+    from labwright.config import DEFAULT_MODEL, BackendConfig
+    from labwright.workflows.backends import open_backend
+
+    with Screen() as screen:
+        backend = open_backend("chat", BackendConfig(kind="embedded", model=model or DEFAULT_MODEL), screen.download)
+    history: list[BaseMessage] = []
+    try:
+        for line in [message] if message else sys.stdin:
+            history.append(HumanMessage(line.strip()))
+            with backend.lease():
+                reply = backend.chat.invoke(history, max_tokens=512, temperature=0.7)
+            history.append(AIMessage(str(reply.text)))
+            typer.echo(str(reply.text))
+    finally:
+        backend.close()
+
+
+@sandbox_app.command("build")
+def sandbox_build() -> None:
+    """Build the image that analyses run in."""
+    from labwright.sandbox.connect import build_image
+
+    info = build_image(lambda text: typer.echo(text, err=True))
+    typer.echo(f"{info.tag} {info.id}")
+
+
+@sandbox_app.command("doctor")
+def sandbox_doctor() -> None:
+    """Probe the engine and print the policy in force as JSON."""
+    from labwright.sandbox.connect import connect
+
+    emit(connect().policy())
+
+
+@sandbox_app.command("exec")
+def sandbox_exec(
+    script: Path,
+    inputs: Annotated[list[Path] | None, typer.Option("--input", help="File or folder under /in; repeatable.")] = None,
+    out: Annotated[Path, typer.Option(help="Empty folder that receives the outputs.")] = Path("sandbox-out"),
+) -> None:
+    """Run a Python script in the sandbox."""
+    from dataclasses import asdict
+
+    from labwright.errors import WrongUse
+    from labwright.lease import compute_lease
+    from labwright.sandbox.connect import connect
+    from labwright.sandbox.contract import Job
+
+    try:
+        text = script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUse(f"{script}: cannot be read as UTF-8 text: {error}") from error
+    with compute_lease():
+        result = connect().run(Job(script=text, inputs={p.name: p.resolve() for p in inputs or []}), out)
+    emit(asdict(result))
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@bench_app.command("run")
+def bench_run(
+    quick: Annotated[bool, typer.Option("--quick", help="A stated sample, within ten minutes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the main job."""
+    from labwright.eval.suites.run import measure
+
+    with Screen() as screen:
+        document = measure(quick=quick, say=screen.say)
+    if as_json:
+        emit(document)
+    else:
+        rows = [(f["name"], f["value"], f["unit"], f["n"], f.get("note", "")) for f in document["figures"]]
+        table(("figure", "value", "unit", "n", "note"), rows)
+
+
+@bench_app.command("verify")
+def bench_verify(suite: str) -> None:
+    """Recompute every figure of a committed benchmark from its raw rows."""
+    from labwright.eval.suites.verify import verify_suite
+
+    differing = verify_suite(suite)
+    for line in differing:
+        typer.echo(line, err=True)
+    typer.echo(f"{suite}: {'every figure agrees with its raw rows' if not differing else 'figures differ'}")
+    raise typer.Exit(1 if differing else 0)

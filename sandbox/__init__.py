@@ -1,0 +1,1 @@
+"""Runs generated code in throw-away containers without a network."""

@@ -1,0 +1,130 @@
+"""Proves by experiment that the engine enforces what is asked of it; an engine that does not is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from labwright.errors import EngineMissing, SandboxBroken
+from labwright.sandbox import settings
+from labwright.sandbox.contract import Job, Limits
+from labwright.sandbox.docker_engine import DockerSandbox
+
+VALID_S = 86_400.0
+LIMITS = Limits(wall_s=30.0, memory_mib=256, pids=32, cpus=1.0, out_mib=8, out_files=16, file_mib=8)
+CONTENT = "what the probe reads\n"
+REFUSED = {"EPERM", "EROFS", "EACCES"}
+_proved: dict[str, dict[str, Any]] = {}
+
+
+def proved(sandbox: DockerSandbox, cache: Path) -> dict[str, Any]:
+    """Facts of a probe that passed: from this process, from the last day, or new.
+
+    Args:
+        sandbox: what is probed.
+        cache: folder that remembers passed probes.
+
+    Raises:
+        EngineMissing: a requirement failed; the message names it.
+    """
+    key = fingerprint(sandbox)
+    if key not in _proved:
+        path = cache / f"{key}.json"
+        facts = _remembered(path)
+        if facts is None:
+            facts = probe(sandbox)
+            cache.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        _proved[key] = facts
+    return _proved[key]
+
+
+def fingerprint(sandbox: DockerSandbox) -> str:
+    """Hash of everything that a passed probe depends on."""
+    package = resources.files("labwright.sandbox")
+    names = ("settings.py", "probe.py", "probe_script.py", "seccomp.json")
+    recipes = [(package / name).read_text(encoding="utf-8") for name in names]
+    engine = sandbox.engine
+    parts = [engine.id, engine.version, engine.runtime, sandbox.image.id, *recipes]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _remembered(path: Path) -> dict[str, Any] | None:
+    try:
+        if time.time() - path.stat().st_mtime > VALID_S:
+            return None
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def probe(sandbox: DockerSandbox) -> dict[str, Any]:
+    """Run one container that tries what must not work.
+
+    Raises:
+        EngineMissing: a requirement failed, or the container could not be run.
+    """
+    script = (resources.files("labwright.sandbox") / "probe_script.py").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="labwright-probe-") as folder:
+        source = Path(folder) / "probe.txt"
+        source.write_text(CONTENT, encoding="ascii")
+        job = Job(script=script, inputs={"probe.txt": source}, limits=LIMITS, run_id="probe")
+        try:
+            result = sandbox.run(job, Path(folder) / "out")
+        except SandboxBroken as error:
+            raise EngineMissing(f"the container engine cannot run the sandbox: {error}") from error
+    if not result.ok:
+        raise EngineMissing(f"the sandbox probe failed ({result.cause}): {result.stderr.strip()[-300:]}")
+    try:
+        facts = json.loads(result.stdout)
+    except ValueError as error:
+        raise EngineMissing(f"the sandbox probe answered {result.stdout[:200]!r}") from error
+    holes = failed_requirements(facts)
+    if holes:
+        raise EngineMissing(f"the container engine fails the sandbox probe: {'; '.join(holes)}")
+    facts["inputs_read_observable"] = result.inputs_read == ("probe.txt",)
+    return dict(facts)
+
+
+def failed_requirements(facts: dict[str, Any]) -> list[str]:
+    """Names of the requirements that the probe's facts do not meet, each with what was seen."""
+    status = facts["status"]
+    ids = status["Uid"].split() + status["Gid"].split()
+    capabilities = {status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
+    checks = {
+        "unprivileged user": (set(ids) == {str(settings.USER_ID)}, ids),
+        "no capabilities": (not any(int(held, 16) for held in capabilities), sorted(capabilities)),
+        "no new privileges": (status["NoNewPrivs"] == "1", status["NoNewPrivs"]),
+        "seccomp filter": (status["Seccomp"] == "2", status["Seccomp"]),
+        "no network": (facts["interfaces"] == ["lo"], facts["interfaces"]),
+        "inputs mounted read-only": (facts["input_mount_read_only"], facts["input_mount_read_only"]),
+        "input readable": (facts["input"] == CONTENT, facts["input"][:40]),
+        "writable output folder": (facts["write_out"] == "ok", facts["write_out"]),
+        "no engine socket": (not facts["docker_socket"], facts["docker_socket"]),
+    }
+    for name in ("vsock", "netlink", "packet", "unshare", "io_uring"):
+        checks[f"{name} refused"] = (facts[name] == "EPERM", facts[name])
+    for name in ("write_root", "write_package", "write_input", "write_sysctl"):
+        checks[f"{name} refused"] = (facts[name] in REFUSED, facts[name])
+    checks |= _limit_checks(facts)
+    return [f"{name} (saw {seen})" for name, (holds, seen) in checks.items() if not holds]
+
+
+def _limit_checks(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
+    memory = str(LIMITS.memory_mib * settings.MIB)
+    swap_off = facts["memory_and_swap"] == memory or facts["swap"] == "0"
+    expected = {place: list(value) for place, value in settings.tmpfs_limits(LIMITS).items()}
+    quota = facts["cpu"].split()
+    return {
+        "limit on processes": (facts["pids"] == str(LIMITS.pids), facts["pids"]),
+        "limit on memory": (facts["memory"] == memory, facts["memory"]),
+        "no swap": (swap_off, facts["swap"] or facts["memory_and_swap"]),
+        "limit on processors": (bool(quota) and quota[0].isdigit(), facts["cpu"]),
+        "size of writable places": (facts["sizes"] == expected, facts["sizes"]),
+    }

