@@ -76,17 +76,16 @@ class RunFiles:
             self.faults.append(f"{'/'.join(parts)}: {error.strerror or error}")
             return None
 
-    def read(self, kind: type[T] | Any, *parts: str) -> T | None:
+    def read(self, kind: type[T], *parts: str) -> T | None:
         """A JSON file as a typed thing."""
         text = self.text(*parts)
         if text is None:
             return None
         try:
-            value: T = TypeAdapter(kind).validate_json(text)
+            return TypeAdapter(kind).validate_json(text)
         except ValidationError as error:
             self.faults.append(f"{'/'.join(parts)} is not what it should be ({error.error_count()} faults)")
             return None
-        return value
 
     def record(self) -> RunRecord:
         """The record; a stand-in that says so when there is none."""
@@ -103,11 +102,10 @@ class RunFiles:
 
     def reviews(self) -> list[Review]:
         """All reviews; before the protocol is assembled, those written so far."""
-        whole: list[Review] | None = self.read(list[Review], "reviews.json")
-        if whole is not None:
-            return whole
-        pieces = [self.read(list[Review], "reviews", name) for name in self._names("reviews")]
-        return [review for piece in pieces if piece for review in piece]
+        whole = self.read(list[Review], "reviews.json")
+        return (
+            whole if whole is not None else [r for loop in self._all(list[Review], "reviews") for r in loop]
+        )
 
     def choices(self, *parts: str) -> list[Choice]:
         """What was considered for a choice."""
@@ -115,10 +113,9 @@ class RunFiles:
 
     def papers(self) -> list[Paper]:
         """Every paper found, in the order of the screening."""
-        listed: list[Paper] = self.read(list[Paper], "papers", "_screening.json") or []
+        listed = self.read(list[Paper], "papers", "_screening.json") or []
         known = {paper.id for paper in listed}
-        stored = [self.read(Paper, "papers", name) for name in self._names("papers")]
-        return [*listed, *(paper for paper in stored if paper is not None and paper.id not in known)]
+        return [*listed, *(paper for paper in self._all(Paper, "papers") if paper.id not in known)]
 
     def report(self, paper: str) -> Report | None:
         """What was read in a paper."""
@@ -134,16 +131,16 @@ class RunFiles:
 
     def datasets(self) -> list[Dataset]:
         """The data sets that were brought in."""
-        found = [self.read(Dataset, "datasets", name) for name in self._names("datasets")]
-        return [dataset for dataset in found if dataset is not None]
+        return self._all(Dataset, "datasets")
 
     def tasks(self) -> list[Task]:
         """The tasks of the protocol; without their list, those that were begun."""
-        listed: list[Task] | None = self.read(list[Task], "tasks", "_tasks.json")
+        listed = self.read(list[Task], "tasks", "_tasks.json")
         if listed is not None:
             return listed
-        begun = [self.read(Task, "tasks", p.parent.name, "task.json") for p in self.folder.glob("tasks/*/task.json")]
-        return sorted((task for task in begun if task is not None), key=lambda task: task.id)
+        folders = sorted(path.parent.name for path in self.folder.glob("tasks/*/task.json"))
+        begun = [self.read(Task, "tasks", folder, "task.json") for folder in folders]
+        return [task for task in begun if task is not None]
 
     def task_as_run(self, task: Task) -> Task:
         """The task with the parameters it ended with."""
@@ -170,8 +167,14 @@ class RunFiles:
             return []
         return _by_prompt(rows)
 
-    def _names(self, folder: str) -> list[str]:
-        return sorted(p.name for p in (self.folder / folder).glob("*.json") if not p.name.startswith(("_", ".")))
+    def _all(self, kind: type[T], folder: str) -> list[T]:
+        names = sorted(path.name for path in (self.folder / folder).glob("*.json"))
+        found = [
+            self.read(kind, folder, name)
+            for name in names
+            if not name.startswith(("_", ".")) and not name.endswith(".analysis.json")
+        ]
+        return [thing for thing in found if thing is not None]
 
 
 def _by_prompt(rows: list[tuple[str | None, Decider, int]]) -> list[Decided]:
@@ -181,4 +184,3 @@ def _by_prompt(rows: list[tuple[str | None, Decider, int]]) -> list[Decided]:
         where = (str(call.get("role", "unknown")), str(call.get("prompt", "unknown")))
         found.setdefault(where, {})[decider] = fields
     return [Decided(role, prompt, by) for (role, prompt), by in sorted(found.items())]
-

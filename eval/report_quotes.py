@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from labwright.domain import Quote, Report
@@ -112,7 +113,7 @@ def segments(document: str, quotes: Sequence[Quote]) -> list[Segment]:
         starts.setdefault(quote.start, []).append(quote_anchor(quote))
     cut = sorted(borders)
     pieces: list[Segment] = []
-    for begin, end in zip(cut, cut[1:], strict=False):
+    for begin, end in pairwise(cut):
         if not any(low <= begin and end <= high for low, high in kept):
             pieces.append(Segment("", left_out=end - begin))
             continue

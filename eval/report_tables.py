@@ -1,4 +1,4 @@
-"""Output files of a task as the report shows them: tables, figures, and whether they are still what was recorded."""
+"""Output files of a task as the report shows them, and whether they are still what was recorded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import csv
 import hashlib
 import math
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -53,6 +55,15 @@ class TableView:
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A cell to be found."""
+
+    finding: str
+    column: int
+    key: list[tuple[int, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class FigureView:
     """A figure as a data address."""
 
@@ -69,17 +80,19 @@ def output_file(folder: Path, name: str) -> Path | None:
     path = folder.joinpath(*parts)
     steps = [folder.joinpath(*parts[: i + 1]) for i in range(len(parts))]
     try:
-        return path if path.is_file() and not any(step.is_symlink() for step in steps) else None
+        regular = path.is_file() and not any(step.is_symlink() for step in steps)
+        return path if regular and os.access(path, os.R_OK) else None
     except (OSError, ValueError):
         return None
 
 
 def unchanged(path: Path | None, sha256: str) -> str:
-    """"as recorded", "changed since" or "missing"."""
+    """Whether a file is "as recorded", "changed since" or "missing"."""
     if path is None:
         return "missing"
     with path.open("rb") as stream:
-        return "as recorded" if hashlib.file_digest(stream, "sha256").hexdigest() == sha256 else "changed since"
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    return "as recorded" if found == sha256 else "changed since"
 
 
 def figure_view(path: Path | None, name: str) -> FigureView:
@@ -88,7 +101,7 @@ def figure_view(path: Path | None, name: str) -> FigureView:
         return FigureView(name, fault="the file is missing")
     size = path.stat().st_size
     if size > FIGURE_BYTES:
-        return FigureView(name, fault=f"{size / 2**20:.1f} MB, too large to be shown here; see the run folder")
+        return FigureView(name, fault=f"{size / 2**20:.1f} MB, too large to be shown; see the run folder")
     content = path.read_bytes()
     kind = "png" if content.startswith(PNG) else "jpeg" if content.startswith(JPEG) else ""
     if not kind:
@@ -126,45 +139,43 @@ def table_view(path: Path | None, name: str, task: str, findings: Sequence[Mappi
     return view
 
 
-def _fill(view: TableView, lines: Iterator[list[str]], task: str, findings: Sequence[Mapping[str, Any]]) -> None:
+def _fill(
+    view: TableView, lines: Iterator[list[str]], task: str, findings: Sequence[Mapping[str, Any]]
+) -> None:
     columns = next(lines, [])
     view.n_columns = len(columns)
     place = {column: i for i, column in enumerate(columns)}
-    wanted = [(f, key) for f in findings if (key := _key(f, place)) is not None]
-    shown = _shown_columns(columns, [str(f["where"]["column"]) for f, _ in wanted])
+    wanted = [_Wanted(str(f.get("id")), *cell) for f in findings if (cell := _cell(f, place)) is not None]
+    shown = [i for i in range(len(columns)) if i < MOST_COLUMNS or i in {w.column for w in wanted}]
     view.columns = [columns[i] for i in shown]
-    matches: dict[str, int] = {}
+    matches: Counter[str] = Counter()
     for number, line in enumerate(lines, start=1):
         view.n_rows = number
         row = line + [""] * (len(columns) - len(line))
         here: dict[int, str] = {}
-        for finding, key in wanted:
-            if all(same(row[i], value) for i, value in key):
-                column = place[str(finding["where"]["column"])]
-                name = str(finding.get("id"))
-                matches[name] = matches.get(name, 0) + 1
-                view.held[name] = row[column]
-                # Two findings may stand on one cell; they then share its first anchor's row.
-                here.setdefault(column, cell_anchor(task, name))
+        for want in wanted:
+            if all(same(row[i], value) for i, value in want.key):
+                matches[want.finding] += 1
+                view.held[want.finding] = row[want.column]
+                # Of two findings on one cell the first gets the anchor; the other links to the table.
+                here.setdefault(want.column, cell_anchor(task, want.finding))
         if number <= FIRST_ROWS or here:
-            cells = tuple(CellView(row[i][:CELL_CHARS], here.get(i, "")) for i in shown)
-            view.rows.append(RowView(number, cells))
-    for name, times in matches.items():
-        if times != 1:
-            del view.held[name]
+            view.rows.append(
+                RowView(number, tuple(CellView(row[i][:CELL_CHARS], here.get(i, "")) for i in shown))
+            )
+    for finding in [name for name, times in matches.items() if times > 1]:
+        del view.held[finding]
 
 
-def _key(finding: Mapping[str, Any], place: Mapping[str, int]) -> list[tuple[int, Any]] | None:
+def _cell(finding: Mapping[str, Any], place: Mapping[str, int]) -> tuple[int, list[tuple[int, Any]]] | None:
+    """Column of a finding's value, and columns and values that name its row."""
     where = finding.get("where")
     if not isinstance(where, Mapping) or not isinstance(where.get("row"), Mapping):
         return None
-    if str(where.get("column")) not in place or not where["row"] or not where["row"].keys() <= place.keys():
+    column, row = str(where.get("column")), where["row"]
+    if column not in place or not row or not row.keys() <= place.keys():
         return None
-    return [(place[column], value) for column, value in where["row"].items()]
-
-
-def _shown_columns(columns: Sequence[str], needed: Sequence[str]) -> list[int]:
-    return [i for i, name in enumerate(columns) if i < MOST_COLUMNS or name in needed]
+    return place[column], [(place[name], value) for name, value in row.items()]
 
 
 def same(text: str, value: object) -> bool:
@@ -182,5 +193,5 @@ def same(text: str, value: object) -> bool:
         return False
     try:
         return math.isclose(float(text), value, rel_tol=1e-9, abs_tol=0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False

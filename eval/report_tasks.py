@@ -1,9 +1,13 @@
-"""Tasks and findings as the report shows them. Only a finding of a level-3 task whose table still holds it counts."""
+"""Tasks and findings as the report shows them.
+
+A finding counts only when its task reached level 3 and its table, unchanged, still holds it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -243,9 +247,7 @@ def _shown(path: Path | None) -> str:
         return "(the file is missing)"
     with path.open(encoding="utf-8", errors="replace") as stream:
         text = stream.read(200_000)
-    try:
+    with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=1, ensure_ascii=False)
-    except json.JSONDecodeError:
-        pass
     lines = text.splitlines()
     return "\n".join([line[:LINE_CHARS] for line in lines[:120]] + (["[...]"] if len(lines) > 120 else []))

@@ -74,13 +74,13 @@ class LiteratureConfig(_Section):
     """Any of embedded, pubmed, pmc, and the names of added corpora."""
     geo: bool = False
     """Also look for data sets in GEO."""
-    candidates: int = Field(10, ge=1, le=200)
+    candidates: int = Field(8, ge=1, le=200)
     """Most papers scored per round."""
     rounds: int = Field(2, ge=1, le=5)
     """Most rounds of queries."""
     keep: int = Field(3, ge=1, le=50)
     """Papers to read in full."""
-    helpfulness: float = Field(3.5, ge=1, le=5)
+    helpfulness: float = Field(2.8, ge=1, le=5)
     """A paper is kept at this expected helpfulness (1-5) or above."""
 
 

@@ -25,6 +25,7 @@ from labwright.models import weights
 from labwright.models.server import STARTUP_S
 
 POLL_S = 0.2
+MOST_THREADS = 2
 
 
 class EmbeddedServer:
@@ -89,7 +90,7 @@ class EmbeddedServer:
         (self._folder / "server.json").unlink(missing_ok=True)
         log = self._folder / "server.log"
         command = [sys.executable, "-m", "labwright.models.server", str(self.model), str(self._folder)]
-        command += [str(self._context_tokens), str(min(2, os.cpu_count() or 1))]
+        command += [str(self._context_tokens), str(_threads())]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 command,
@@ -109,6 +110,17 @@ class EmbeddedServer:
             process.kill()
         tail = log.read_text(encoding="utf-8", errors="replace")[-400:].replace("\n", " ")
         raise ModelMissing(f"the server of {self.model.name} did not come up; {log} ends with: {tail}")
+
+
+def _threads() -> int:
+    """Two threads on an idle machine, one on a busy one.
+
+    Threads meet at barriers: with one other busy process, two of them were measured 10 to 50 times slower,
+    while a single one loses only its share.
+    """
+    cores = os.cpu_count() or 1
+    busy = os.getloadavg()[0] > cores / 2
+    return 1 if busy else min(MOST_THREADS, cores)
 
 
 def running_servers() -> list[dict[str, Any]]:

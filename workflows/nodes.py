@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -28,11 +29,11 @@ from labwright.workflows.state import One, RunState
 
 OUTSIDE = 0.12
 """An objective whose best cosine with everything the catalogue and corpus hold is below this is off the map."""
-UNFIT = 0.5
-"""No data set is used to which the model gives less than this probability ..."""
-FAR = 0.55
-"""... or that is less relevant than this. On the development objectives the answerable ones lie at 0.65 and
-above, the others at 0.63, 0.52, 0.45 and 0.29; the model's probability does not tell them apart."""
+FAR = 0.5
+"""No data set is used that is less relevant than this. On the development objectives the answerable ones lie
+above it; of the four that cannot be answered one does too, and the model's probability does not tell it apart."""
+DOUBTFUL = 0.75
+"""Between the two, the model may still refuse it with a probability under one half."""
 
 
 def screen(state: RunState, *, m: Materials) -> RunState:
@@ -61,8 +62,8 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
     scored: dict[str, Paper] = {}
     for round_number in range(settings.rounds):
         wanted = settings.candidates * (round_number + 1)
-        found = [(p, s) for p, s in search.find_papers(queries, lambda q, n: _search(m, q, n), wanted) if p.id not in scored]
-        scored |= {p.id: p for p in search.score_papers(session, m.objective, found)}
+        found = [p for p in search.find_papers(queries, lambda q, n: _search(m, q, n), wanted) if p.id not in scored]
+        scored |= {p.id: p for p in search.score_papers(session, m.objective, found, _nearness(m, found))}
         marked = search.keep_papers(list(scored.values()), settings.helpfulness, settings.keep)
         kept = [p for p in marked if p.reason.startswith("kept")]
         if not found or len(kept) >= min(2, settings.keep):
@@ -82,6 +83,14 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
         m.store.write(m.store.path("papers", f"{paper.id}.json"), paper)
     m.say(f"{len(kept)} of {len(marked)} papers kept")
     return {"papers": [p.id for p in kept]}
+
+
+def _nearness(m: Materials, papers: Sequence[Paper]) -> dict[str, float]:
+    """Cosine of each paper's title and abstract with the objective."""
+    if not papers:
+        return {}
+    index = Index([(p.id, f"{p.title}. {p.abstract}") for p in papers], m.encode)
+    return dict(zip([p.id for p in papers], map(float, index.similarity(m.objective.text)), strict=True))
 
 
 def _search(m: Materials, query: str, limit: int) -> list[Paper]:
@@ -121,7 +130,9 @@ def find_dataset(state: RunState, *, m: Materials) -> RunState:
 
 def answerable(best: search.Choice) -> bool:
     """Whether the best data set is near enough to the objective to be used."""
-    return best.similarity >= FAR and (best.probability is None or best.probability >= UNFIT)
+    if best.similarity < FAR:
+        return False
+    return best.similarity >= DOUBTFUL or best.probability is None or best.probability >= 0.5
 
 
 def _dataset_reason(choice: search.Choice, best: bool) -> str:

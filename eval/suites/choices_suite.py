@@ -48,7 +48,7 @@ def load(name: str) -> list[dict[str, Any]]:
     """Objectives of `choices.yaml` ("choices") or `development.yaml` ("development"), unanswerable ones last."""
     text = (files("labwright.eval.suites") / "choices" / f"{name}.yaml").read_text(encoding="utf-8")
     table = yaml.safe_load(text)
-    return [*table["objectives"], *({**item, "answerable": False} for item in table["unanswerable"])]
+    return [*table["objectives"], *({**item, "answerable": False} for item in table.get("unanswerable", []))]
 
 
 def operator_f1(chosen: Sequence[str], required: Sequence[str], acceptable: Sequence[str]) -> float:
@@ -75,6 +75,7 @@ class Chooser:
         )
         self._operators_index = Index([(n, f"{c.title}. {c.answers}") for n, c in OPERATORS.items()], encode)
         self._settings = LiteratureConfig()
+        self._encode = encode
 
     def decide(self, session: Session | None, item: Mapping[str, Any]) -> Outcome:
         """Choose for one objective and score it."""
@@ -110,6 +111,8 @@ class Chooser:
         settings = self._settings
         queries = search.write_queries(session, objective)
         found = search.find_papers(queries, self._corpus.search, settings.candidates)
-        scored = search.score_papers(session, objective, found)
+        near = Index([(p.id, f"{p.title}. {p.abstract}") for p in found], self._encode).similarity(objective.text)
+        cosines = dict(zip([p.id for p in found], map(float, near), strict=True))
+        scored = search.score_papers(session, objective, found, cosines)
         marked = search.keep_papers(scored, settings.helpfulness, settings.keep)
         return tuple(p.id for p in marked if p.reason.startswith("kept"))

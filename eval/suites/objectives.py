@@ -7,6 +7,7 @@ not attempted counts as failed. Gold values come from publications or package do
 from __future__ import annotations
 
 import csv
+import math
 import sqlite3
 from importlib.resources import files
 from pathlib import Path
@@ -110,7 +111,10 @@ def _table_meets(path: Path, check: dict[str, Any]) -> bool:
 
 
 def _cell_fits(cell: str, wanted: Any) -> bool:
-    """A cell equals a text, or lies on the side of zero that "positive" or "negative" names."""
+    """A cell equals a text, lies on a side of zero ("positive", "negative"), or between `above` and `below`."""
+    if isinstance(wanted, dict):
+        value = float(cell or "nan")
+        return bool(wanted.get("above", -math.inf) <= value <= wanted.get("below", math.inf))
     if wanted in ("positive", "negative"):
         return (float(cell or "nan") > 0) if wanted == "positive" else (float(cell or "nan") < 0)
     return cell == str(wanted)

@@ -166,7 +166,7 @@ def _draw_roc(code: Codes, probability: Array, levels: list[str], where: tuple[P
     axis.plot(np.r_[0, false_share], np.r_[0, true_share], color=PALETTE[0], lw=2)
     axis.plot([0, 1], [0, 1], color="#888888", lw=0.8, ls="--")
     area = scores(code, probability)[0]
-    axis.text(0.97, 0.05, f"AUC {area:.3f} (mean of repeats)", ha="right", transform=axis.transAxes)
+    axis.text(0.97, 0.05, f"AUC {area:.3f} of predictions averaged over repeats", ha="right", transform=axis.transAxes)
     axis.set(xlabel=f"False positive rate ({short(levels[0], 24)} called {short(levels[1], 24)})",
              ylabel=f"True positive rate ({short(levels[1], 24)} found)", title=where[1], xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))  # fmt: skip
     save_figure(figure, where[0])

@@ -149,6 +149,8 @@ def _test_counts(study: Study, contrast: Contrast) -> pd.DataFrame:
     from pydeseq2.dds import DeseqDataSet
     from pydeseq2.ds import DeseqStats
 
+    from labwright.tools.analysis.count_inference import BatchInference
+
     counts = study.matrix[contrast.groups.index]
     counts = counts[counts.sum(axis=1) >= MIN_COUNTS].T
     about = pd.DataFrame({"condition": np.where(contrast.groups == contrast.test, "test", "reference")}, index=counts.index)
@@ -158,9 +160,9 @@ def _test_counts(study: Study, contrast: Contrast) -> pd.DataFrame:
         formula = "~block + condition"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = DeseqDataSet(counts=counts, metadata=about, design=formula, n_cpus=1, quiet=True)
+        model = DeseqDataSet(counts=counts, metadata=about, design=formula, inference=BatchInference(n_cpus=1), quiet=True)
         model.deseq2()
-        tests = DeseqStats(model, contrast=["condition", "test", "reference"], n_cpus=1, quiet=True)
+        tests = DeseqStats(model, contrast=["condition", "test", "reference"], inference=BatchInference(n_cpus=1), quiet=True)
         tests.summary()
     found = tests.results_df
     return pd.DataFrame(
@@ -172,6 +174,6 @@ def _test_counts(study: Study, contrast: Contrast) -> pd.DataFrame:
             "statistic": found["stat"].to_numpy(),
             "p": found["pvalue"].to_numpy(),
             "fdr": found["padj"].to_numpy(),
-            "dispersion": model.var["dispersions"].to_numpy() if "dispersions" in model.var else model.varm["dispersions"],
+            "dispersion": model.var["dispersions"].to_numpy(),
         }
     )

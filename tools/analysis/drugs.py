@@ -48,6 +48,7 @@ def drug_association(study: Study, *, alteration: str | None = None, drug: str |
         study.out / "drug_association.png",
         x_label="Difference of ln IC50, altered - wild type (below 0: sensitive)",
         title=f"{chosen}: {len(table)} tests adjusted for tissue",
+        sides=("resistant", "sensitive"),
     )
     return _report(study, table, chosen, by_drug=alteration is not None)
 

@@ -189,5 +189,6 @@ def _draw_at_risk(axis: Axes, frame: pd.DataFrame, *, levels: list[str], ticks: 
     axis.set_yticks([-line for line in range(len(levels))], [short(level, 24) for level in levels])
     axis.set_title("Number at risk", fontsize=9)
     axis.tick_params(axis="both", length=0)
+    axis.tick_params(axis="y", pad=22)
     for spine in axis.spines.values():
         spine.set_visible(False)

@@ -102,6 +102,5 @@ def _draw(values: pd.DataFrame, labels: pd.Series, tops: dict[str, list[str]], p
     axis.set(xlim=(-0.8, len(features) - 0.2), ylim=(len(levels) - 0.4, -0.6), title="Top markers of each group")
     figure.colorbar(dots, ax=axis, label="Mean, scaled over groups", shrink=0.9, aspect=14)
     handles = [axis.scatter([], [], s=8 + 110 * part, c="#666666", label=f"{part:.0%}") for part in (0.25, 0.5, 1.0)]
-    axis.legend(handles=handles, title="Above overall median", ncols=3, loc="upper right", bbox_to_anchor=(1.0, 0.0),
-                borderaxespad=6.0 if len(features) < 1 else 7.5)  # fmt: skip
+    figure.legend(handles=handles, title="Samples above the overall median", ncols=3, loc="outside lower right")
     save_figure(figure, path)

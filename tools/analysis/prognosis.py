@@ -49,6 +49,7 @@ def prognostic_features(study: Study) -> list[Finding]:
         study.out / "prognostic_features.png",
         x_label="log2 hazard ratio per standard deviation",
         title=f"Genes and {endpoint} (n = {n}, {int(outcome['event'].sum())} events)",
+        sides=("higher hazard", "lower hazard"),
     )
     ledger = Ledger(study, "prognostic_features", n)
     for row in table.head(REPORTED).itertuples():

@@ -89,29 +89,41 @@ def short(text: str, most: int = 48) -> str:
 
 
 def label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside points of a scatter plot, moved apart where they would overlap.
+    """Write names beside points of a scatter plot; a name that finds no free place near its point is left out.
 
     Args:
-        axis: the axes; its limits must be final.
+        axis: the axes; its limits must be final and the figure drawn once.
         points: x, y and name, most important first.
     """
-    placed: list[tuple[float, float]] = []
-    transform = axis.transData
+    pixels = axis.figure.dpi / 72.0
+    line = 12.5 * pixels
+    taken: list[tuple[float, float, float]] = []
     for x, y, name in points:
-        px, py = transform.transform((x, y))
-        level = py
-        while any(abs(level - other_y) < 20 and abs(px - other_x) < 130 for other_x, other_y in placed):
-            level -= 20
-        placed.append((px, level))
-        shift = (level - py) * 72.0 / axis.figure.dpi
-        right = px < axis.bbox.x0 + 0.7 * axis.bbox.width
-        axis.annotate(
-            name,
-            (x, y),
-            xytext=(5 if right else -5, shift),
-            textcoords="offset points",
-            ha="left" if right else "right",
-            va="center",
-            fontsize=8.5,
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "#888888"} if abs(shift) > 4 else None,
-        )
+        px, py = axis.transData.transform((x, y))
+        width = 5.4 * pixels * len(name) + 8.0 * pixels
+        right = px + width < axis.bbox.x1
+        left_edge = px if right else px - width
+        for step in (0, -1, 1, -2, 2):
+            level = py + step * line
+            inside = axis.bbox.y0 + line / 2 < level < axis.bbox.y1
+            free = all(
+                abs(level - other) >= line or left_edge + width < start or end < left_edge
+                for start, end, other in taken
+            )
+            if inside and free:
+                taken.append((left_edge, left_edge + width, level))
+                _annotate(axis, (x, y, name), (level - py) / pixels, right=right)
+                break
+
+
+def _annotate(axis: Axes, point: tuple[float, float, str], shift: float, *, right: bool) -> None:
+    axis.annotate(
+        point[2],
+        point[:2],
+        xytext=(6 if right else -6, shift),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        va="center",
+        fontsize=8.5,
+        arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "#888888"} if shift else None,
+    )

@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from labwright.tools.analysis.multiple_testing import FDR_LIMIT
 from labwright.tools.analysis.style import DOWN, GREY, UP, label_points, new_figure, save_figure, short
 
-LABELLED = 12
+LABELLED = 20
 
 
-def draw_volcano(table: pd.DataFrame, path: Path, *, x_label: str, title: str) -> None:
+def draw_volcano(
+    table: pd.DataFrame, path: Path, *, x_label: str, title: str, sides: tuple[str, str] = ("up", "down")
+) -> None:
     """Draw and write a volcano plot.
 
     Args:
@@ -22,6 +24,7 @@ def draw_volcano(table: pd.DataFrame, path: Path, *, x_label: str, title: str) -
         path: file to write.
         x_label: what the effect is, with unit.
         title: title, with the number of samples.
+        sides: what a positive and a negative effect are called.
     """
     shown = table.dropna(subset=["p", "effect"])
     least = shown["p"][shown["p"] > 0].min() if (shown["p"] > 0).any() else 1e-300
@@ -30,8 +33,8 @@ def draw_volcano(table: pd.DataFrame, path: Path, *, x_label: str, title: str) -
     figure, (axis,) = new_figure(7.0, 5.2)
     for mask, colour, name in (
         (~significant, GREY, "not significant"),
-        (significant & (shown["effect"] > 0), UP, "up"),
-        (significant & (shown["effect"] <= 0), DOWN, "down"),
+        (significant & (shown["effect"] > 0), UP, sides[0]),
+        (significant & (shown["effect"] <= 0), DOWN, sides[1]),
     ):
         label = f"{name} ({int(mask.sum()):,})"
         axis.scatter(shown["effect"][mask], height[mask], s=9, c=colour, label=label, linewidths=0, rasterized=True)

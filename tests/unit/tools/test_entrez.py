@@ -22,13 +22,15 @@ REPLIES = Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")) / "ncbi"
 needs_replies = pytest.mark.skipif(not REPLIES.is_dir(), reason=f"no NCBI replies in {REPLIES}")
 
 ESEARCH = (
-    '<?xml version="1.0" encoding="UTF-8" ?>\n<!DOCTYPE eSearchResult PUBLIC "-//NLM//DTD esearch 20060628//EN" '
+    '<?xml version="1.0" encoding="UTF-8" ?>\n'
+    '<!DOCTYPE eSearchResult PUBLIC "-//NLM//DTD esearch 20060628//EN" '
     '"https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20060628/esearch.dtd">\n<eSearchResult><Count>{n}</Count>'
     "<RetMax>{n}</RetMax><RetStart>0</RetStart><IdList>{ids}</IdList><TranslationSet/>"
     "<QueryTranslation>x</QueryTranslation></eSearchResult>"
 )
 GDS = (
-    '<?xml version="1.0" encoding="UTF-8" ?>\n<!DOCTYPE eSummaryResult PUBLIC "-//NLM//DTD esummary v1 20041029//EN" '
+    '<?xml version="1.0" encoding="UTF-8" ?>\n'
+    '<!DOCTYPE eSummaryResult PUBLIC "-//NLM//DTD esummary v1 20041029//EN" '
     '"https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20041029/esummary-v1.dtd">\n<eSummaryResult><DocSum>'
     '<Id>200052778</Id><Item Name="Accession" Type="String">GSE52778</Item>'
     '<Item Name="title" Type="String">A title</Item><Item Name="summary" Type="String">A summary</Item>'
@@ -37,9 +39,7 @@ GDS = (
     '<Item Name="n_samples" Type="Integer">16</Item></DocSum></eSummaryResult>'
 )
 LINK = "<LinkSet><DbFrom>pubmed</DbFrom><IdList><Id>{pmid}</Id></IdList>{links}</LinkSet>"
-LINKED = (
-    "<LinkSetDb><DbTo>pmc</DbTo><LinkName>pubmed_pmc</LinkName><Link><Id>{pmc}</Id></Link></LinkSetDb>"
-)
+LINKED = "<LinkSetDb><DbTo>pmc</DbTo><LinkName>pubmed_pmc</LinkName><Link><Id>{pmc}</Id></Link></LinkSetDb>"
 ELINK = (
     '<?xml version="1.0" encoding="UTF-8" ?>\n<!DOCTYPE eLinkResult PUBLIC "-//NLM//DTD elink 20101123//EN" '
     '"https://eutils.ncbi.nlm.nih.gov/eutils/dtd/20101123/elink.dtd">\n<eLinkResult>{sets}</eLinkResult>'
@@ -49,8 +49,8 @@ JATS = (
     b"<article-id pub-id-type='pmcid'>PMC77</article-id><title-group><article-title>On <italic>TP53</italic>"
     b"</article-title></title-group><pub-date><year>2020</year></pub-date><pub-date><year>2019</year></pub-date>"
     b"<abstract><p>Short.</p></abstract></article-meta></front><body><sec><title>Methods</title>"
-    b"<p>We used 12 mice<xref>3</xref>.</p><fig><caption><p>left out</p></caption></fig></sec></body></article>"
-    b"</pmc-articleset>"
+    b"<p>We used 12 mice<xref>3</xref>.</p><fig><caption><p>left out</p></caption></fig></sec></body>"
+    b"</article></pmc-articleset>"
 )
 
 
@@ -94,8 +94,9 @@ def article(pmid: str, *, types: str = "", notes: str = "") -> str:
     return (
         '<?xml version="1.0" ?>\n<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 2031//EN" '
         '"https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_310101.dtd">\n<PubmedArticleSet><PubmedArticle>'
-        f"<MedlineCitation><PMID>{pmid}</PMID><Article><Journal><JournalIssue><PubDate><MedlineDate>2004 Nov-Dec"
-        "</MedlineDate></PubDate></JournalIssue><Title>J</Title></Journal><ArticleTitle>T <i>x</i></ArticleTitle>"
+        f"<MedlineCitation><PMID>{pmid}</PMID><Article><Journal><JournalIssue><PubDate>"
+        "<MedlineDate>2004 Nov-Dec</MedlineDate></PubDate></JournalIssue><Title>J</Title></Journal>"
+        "<ArticleTitle>T <i>x</i></ArticleTitle>"
         '<Abstract><AbstractText Label="METHODS">p &lt; 0.05</AbstractText><AbstractText>End.</AbstractText>'
         f"</Abstract><PublicationTypeList>{types}</PublicationTypeList></Article><CommentsCorrectionsList>{notes}"
         "</CommentsCorrectionsList></MedlineCitation></PubmedArticle></PubmedArticleSet>"

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 def encode(texts: Sequence[str]) -> NDArray[np.float32]:
     """Unit vectors of letter counts: enough to rank by, and the same on every machine."""
-    counts = np.array([[t.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for t in texts], dtype=np.float32)
-    return np.asarray(counts / np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    counts = np.array([[text.lower().count(c) for c in letters] for text in texts], dtype=np.float32)
+    lengths = np.maximum(np.linalg.norm(counts, axis=1, keepdims=True), 1e-9)
+    return np.asarray(counts / lengths, dtype=np.float32)
 
 
 def paper(title: str, *, pmcid: str = "", doi: str = "", pmid: str = "") -> Paper:
@@ -77,9 +79,11 @@ def test_documents_are_added_and_searched(tmp_path: Path) -> None:
     """Three kinds of file, one corpus; ids are safe to use as file names."""
     (tmp_path / "note.md").write_text("# Wound healing\n\nKeratinocytes migrate.\n", encoding="utf-8")
     (tmp_path / "plain one.txt").write_text("Asthma steroids\nDexamethasone in airways.\n", encoding="utf-8")
-    rows = '{"title": "Zebra", "text": "Stripes.", "doi": "10.1/z", "year": 2001}\n\n{"abstract": "Only this."}\n'
+    zebra = '{"title": "Zebra", "text": "Stripes.", "doi": "10.1/z", "year": 2001}'
+    rows = zebra + '\n\n{"abstract": "Only this."}\n'
     (tmp_path / "many.jsonl").write_text(rows, encoding="utf-8")
-    copies = add_documents(tmp_path / "corpora", "mine", [tmp_path / n for n in ("note.md", "plain one.txt", "many.jsonl")])
+    given = [tmp_path / name for name in ("note.md", "plain one.txt", "many.jsonl")]
+    copies = add_documents(tmp_path / "corpora", "mine", given)
     assert all(copy.is_file() for copy in copies)
     assert corpus_names(tmp_path / "corpora") == ["mine"]
     corpus = LocalCorpus(tmp_path / "corpora" / "mine", encode)
