@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 from labwright.agents.parameters import describe, fill
 from labwright.agents.prompting import prompt
 from labwright.agents.search import Choice, choose_by, dataset_brief
-from labwright.domain import Analysis, Objective, Part, Paper, Protocol, Ref, Report, Step
+from labwright.domain import Analysis, Objective, Paper, Part, Protocol, Ref, Report, Step
 from labwright.models.ask import Session, ask
 from labwright.tools.analysis.contracts import OPERATORS, feasible
 
@@ -226,7 +226,10 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         sources=brief.source_lines(outlines=False),
         advice=advice,
     )
-    plain = [{"title": p.title, "purpose": p.purpose[:120], "sources": [s.code for s in brief.sources[:1]]} for p in protocol.parts]
+    plain = [
+        {"title": p.title, "purpose": p.purpose[:120], "sources": [s.code for s in brief.sources[:1]]}
+        for p in protocol.parts
+    ]
     fallback = schema.model_validate({"logic": protocol.logic, "parts": plain})
     answer = ask(session, asked, schema, max_tokens=80 + 90 * n, fallback=lambda: fallback).value.model_dump()
     known = {s.code: s for s in brief.sources}
@@ -268,9 +271,7 @@ def outlines(session: Session | None, brief: Brief, protocol: Protocol, advice: 
     return protocol.model_copy(update={"parts": parts})
 
 
-def details(
-    session: Session | None, brief: Brief, part: Part, features: Sequence[str], advice: str = ""
-) -> Part:
+def details(session: Session | None, brief: Brief, part: Part, features: Sequence[str], advice: str = "") -> Part:
     """Give the part's step its parameters, its details and its sources.
 
     Args:

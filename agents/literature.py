@@ -62,7 +62,10 @@ def steps_schema(n: int) -> type[BaseModel]:
 
 
 def passages(
-    objective: Objective, paper: Paper, document: str, encode: Callable[[Sequence[str]], np.ndarray]  # type: ignore[type-arg]
+    objective: Objective,
+    paper: Paper,
+    document: str,
+    encode: Callable[[Sequence[str]], np.ndarray],  # type: ignore[type-arg]
 ) -> list[Quote]:
     """The sentences put before the model, in reading order: all, or those nearest to the objective."""
     found = sentences(paper.id, document)
@@ -86,7 +89,10 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) ->
     if session is None:
         steps = [ReportStep(id=f"S{i + 1}", details=q.text, quotes=(q,)) for i, q in enumerate(shown[:4])]
         only = whole.parts[0]
-        return Report(paper=paper.id, parts=(ReportPart(id="P1", title=only.title, outline=only.outline, steps=tuple(steps)),))
+        return Report(
+            paper=paper.id,
+            parts=(ReportPart(id="P1", title=only.title, outline=only.outline, steps=tuple(steps)),),
+        )
     numbered = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
     asked = prompt("report_parts").render(title=paper.title, sentences=numbered)
     drafts = ask(session, asked, PartsDraft, max_tokens=190, fallback=lambda: whole).value.parts
@@ -98,9 +104,7 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) ->
     return Report(paper=paper.id, parts=tuple(parts))
 
 
-def _steps(
-    session: Session, title: str, numbered: str, part: str, shown: Sequence[Quote]
-) -> list[ReportStep]:
+def _steps(session: Session, title: str, numbered: str, part: str, shown: Sequence[Quote]) -> list[ReportStep]:
     schema = steps_schema(len(shown))
     asked = prompt("report_steps").render(title=title, sentences=numbered, part=part)
     first = schema.model_validate({"steps": [{"done": _clip(shown[0].text, 80), "sentence": 1}]})
@@ -117,7 +121,13 @@ def analyse(session: Session | None, objective: Objective, paper: Paper, report:
     """Rate each part of a report by how far it can be borrowed, with reason and suggestion."""
     if session is None:
         return [
-            Analysis(paper=paper.id, part=part.id, referability="medium", reason="not rated: no model", suggestions="")
+            Analysis(
+                paper=paper.id,
+                part=part.id,
+                referability="medium",
+                reason="not rated: no model",
+                suggestions="",
+            )
             for part in report.parts
         ]
     grades = []

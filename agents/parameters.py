@@ -147,7 +147,11 @@ def fill(
 
 
 def repair(
-    session: Session, contract: OperatorContract, card: Mapping[str, Any], previous: Mapping[str, Any], error: str
+    session: Session,
+    contract: OperatorContract,
+    card: Mapping[str, Any],
+    previous: Mapping[str, Any],
+    error: str,
 ) -> dict[str, Any] | None:
     """Other parameters after a failed attempt; None when the model has nothing new to offer."""
     schema = param_schema(contract, card)

@@ -159,13 +159,13 @@ def _rendered(task: Task) -> str:
 
 def _write_code(bench: Workbench, objective: Objective, task: Task, previous: str) -> str | None:
     assert bench.session is not None  # noqa: S101  (narrowing; the callers tested it)
-    contract = OPERATORS[task.operator]
     card = bench.card(task.datasets[0])
     columns = {c: v.get("type") for c, v in (card.get("columns") or {}).items()}
     asked = prompt("write_code").render(
         objective=objective.brief(),
         task=task.description,
-        inputs="\n".join(f"/in/{i}" for i in task.inputs) + f"\nsamples.parquet columns: {columns}; files: {list(card['files'])}",
+        inputs="\n".join(f"/in/{i}" for i in task.inputs)
+        + f"\nsamples.parquet columns: {columns}; files: {list(card['files'])}",
         outputs="\n".join(f"{o.name} ({o.type}): {o.check}" for o in task.outputs),
         signature=_rendered(task),
         previous=previous,
@@ -225,9 +225,7 @@ def _inputs(bench: Workbench, task: Task) -> dict[str, Path]:
     return inputs
 
 
-def _judge(
-    bench: Workbench, task: Task, script: str, result: Result, out: Path
-) -> tuple[list[Check], Level, str]:
+def _judge(bench: Workbench, task: Task, script: str, result: Result, out: Path) -> tuple[list[Check], Level, str]:
     if not result.ok:
         return [], 0, _error_lines(result)
     present = {o.name for o in result.outputs if o.size > 0}
@@ -236,7 +234,13 @@ def _judge(
         return [], 1, f"declared outputs were not written: {', '.join(missing)}"
     checks = _verified(bench, task, out)
     unread = sorted(set(task.inputs) - set(result.inputs_read))
-    checks.append(Check(check="declared inputs were read", passed=not unread, detail=f"not read: {unread}" if unread else ""))
+    checks.append(
+        Check(
+            check="declared inputs were read",
+            passed=not unread,
+            detail=f"not read: {unread}" if unread else "",
+        )
+    )
     made_up = [f"line {f.line}: {f.detail}" for f in bench.screen(script) if f.rule == "made_up_data"]
     checks.append(Check(check="no made-up data", passed=not made_up, detail="; ".join(made_up)))
     failed = [f"{c.check}: {c.detail}" for c in checks if not c.passed]

@@ -34,6 +34,4 @@ def _kind(schema: Mapping[str, Any]) -> Any:
     if kind in ("integer", "number"):
         number = int if kind == "integer" else float
         return Annotated[number, Field(ge=schema.get("minimum"), le=schema.get("maximum"))]
-    return Annotated[
-        str, StringConstraints(min_length=schema.get("minLength"), max_length=schema.get("maxLength"))
-    ]
+    return Annotated[str, StringConstraints(min_length=schema.get("minLength"), max_length=schema.get("maxLength"))]

@@ -27,7 +27,7 @@ COSINE_LOW, COSINE_HIGH = 0.1, 0.6
 """Cosines of unrelated and of closely related abstracts with a question."""
 NEUTRAL = {"yes": 0.5, "no": 0.5}
 STOPWORDS = frozenset(
-    "a an and are as at be by can do does for from how in into is it its of on or that the their them then this "
+    "a an and are as at be by can do does for from how in into is it its of on or that the their them then this "  # noqa: SIM905
     "to we were what when which who whom why will with would you your our".split()
 )
 Query = Annotated[str, StringConstraints(min_length=4, max_length=70)]
@@ -70,9 +70,7 @@ def write_queries(session: Session | None, objective: Objective) -> list[str]:
     return list(dict.fromkeys([own, *answer.value.queries]))
 
 
-def find_papers(
-    queries: Sequence[str], search: Callable[[str, int], list[Paper]], limit: int
-) -> list[Paper]:
+def find_papers(queries: Sequence[str], search: Callable[[str, int], list[Paper]], limit: int) -> list[Paper]:
     """Papers found by any query, best reciprocal-rank sum first, at most `limit`."""
     found: dict[str, Paper] = {}
     points: dict[str, float] = {}
@@ -211,7 +209,8 @@ def _log_decision(
 def dataset_brief(card: Mapping[str, Any]) -> str:
     """A data set in two lines, as the prompts show it."""
     columns = ", ".join(
-        f"{name} ({'/'.join(map(str, list(levels)[:4]))})" for name, levels in list((card.get("groups") or {}).items())[:4]
+        f"{name} ({'/'.join(map(str, list(levels)[:4]))})"
+        for name, levels in list((card.get("groups") or {}).items())[:4]
     )
     survival = card.get("survival") or {}
     outcome = f" Follow-up: {survival.get('endpoint') or survival.get('event')}." if survival else ""
@@ -220,7 +219,10 @@ def dataset_brief(card: Mapping[str, Any]) -> str:
 
 
 def choose_datasets(
-    session: Session | None, objective: Objective, cards: Mapping[str, Mapping[str, Any]], similarity: Mapping[str, float]
+    session: Session | None,
+    objective: Objective,
+    cards: Mapping[str, Mapping[str, Any]],
+    similarity: Mapping[str, float],
 ) -> list[Choice]:
     """Rank the data sets by whether they can answer the objective; the first is the one to use."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,7 @@ from labwright.store import RunStore
 NAME = "report.html"
 KEY_FINDINGS = 6
 """Findings of one task on the first screen; the rest stand with the task."""
-UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """Characters that are invalid in HTML, or that turn the reading direction and so can disguise a text."""
 
 
@@ -78,6 +77,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
     }
 
 
+@cache
 def _environment() -> Environment:
     folder = package_files("labwright.eval").joinpath("templates")
     environment = Environment(

@@ -103,9 +103,7 @@ class RunFiles:
     def reviews(self) -> list[Review]:
         """All reviews; before the protocol is assembled, those written so far."""
         whole = self.read(list[Review], "reviews.json")
-        return (
-            whole if whole is not None else [r for loop in self._all(list[Review], "reviews") for r in loop]
-        )
+        return whole if whole is not None else [r for loop in self._all(list[Review], "reviews") for r in loop]
 
     def choices(self, *parts: str) -> list[Choice]:
         """What was considered for a choice."""
@@ -156,8 +154,11 @@ class RunFiles:
         if not path.is_file():
             return []
         try:
-            # Read-only: a report must not change the folder it reports on, which opening a CallLog would.
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            # Read-only: a report must not change the folder it reports on, which opening a CallLog would. With
+            # no writer there is no -wal file, and "immutable" keeps SQLite from leaving one behind.
+            live = path.with_name(f"{path.name}-wal").exists()
+            how = "mode=ro" if live else "mode=ro&immutable=1"
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
             try:
                 rows = db.execute(DECISIONS).fetchall()
             finally:

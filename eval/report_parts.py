@@ -114,9 +114,7 @@ def _paper_view(
 ) -> PaperView:
     documents, every = stored
     rated = {analysis.part: analysis for analysis in files.analyses(paper.id)}
-    parts = [
-        _part_read(paper.id, part, rated.get(part.id), documents) for part in (report.parts if report else ())
-    ]
+    parts = [_part_read(paper.id, part, rated.get(part.id), documents) for part in (report.parts if report else ())]
     text = documents.get(paper.id)
     return PaperView(
         paper=paper,
@@ -129,9 +127,7 @@ def _paper_view(
     )
 
 
-def _part_read(
-    paper: str, part: ReportPart, analysis: Analysis | None, documents: dict[str, str | None]
-) -> PartRead:
+def _part_read(paper: str, part: ReportPart, analysis: Analysis | None, documents: dict[str, str | None]) -> PartRead:
     steps = [
         StepRead(
             step,

@@ -139,9 +139,7 @@ def table_view(path: Path | None, name: str, task: str, findings: Sequence[Mappi
     return view
 
 
-def _fill(
-    view: TableView, lines: Iterator[list[str]], task: str, findings: Sequence[Mapping[str, Any]]
-) -> None:
+def _fill(view: TableView, lines: Iterator[list[str]], task: str, findings: Sequence[Mapping[str, Any]]) -> None:
     columns = next(lines, [])
     view.n_columns = len(columns)
     place = {column: i for i, column in enumerate(columns)}
@@ -160,9 +158,7 @@ def _fill(
                 # Of two findings on one cell the first gets the anchor; the other links to the table.
                 here.setdefault(want.column, cell_anchor(task, want.finding))
         if number <= FIRST_ROWS or here:
-            view.rows.append(
-                RowView(number, tuple(CellView(row[i][:CELL_CHARS], here.get(i, "")) for i in shown))
-            )
+            view.rows.append(RowView(number, tuple(CellView(row[i][:CELL_CHARS], here.get(i, "")) for i in shown)))
     for finding in [name for name, times in matches.items() if times > 1]:
         del view.held[finding]
 

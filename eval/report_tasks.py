@@ -162,18 +162,14 @@ def _changed(planned: Mapping[str, Any], final: Mapping[str, Any]) -> dict[str, 
     return {n: (str(planned.get(n)), str(final.get(n))) for n in names if planned.get(n) != final.get(n)}
 
 
-def _attempts(
-    files: RunFiles, task: str, result: TaskResult | None, best: Attempt | None
-) -> list[AttemptView]:
+def _attempts(files: RunFiles, task: str, result: TaskResult | None, best: Attempt | None) -> list[AttemptView]:
     views = []
     for attempt in result.attempts if result is not None else ():
         counts = best is not None and attempt.number == best.number
         # The one that counts is shown as the task's script and log.
         script = "" if counts else files.text("tasks", file_name(task), file_name(attempt.script))
         log = "" if counts else files.text("tasks", file_name(task), f"attempt-{attempt.number}.log")
-        views.append(
-            AttemptView(attempt=attempt, best=counts, script=_clipped(script) or "", log=_tail(log) or "")
-        )
+        views.append(AttemptView(attempt=attempt, best=counts, script=_clipped(script) or "", log=_tail(log) or ""))
     return views
 
 

@@ -42,7 +42,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Permutes options and samples text.")] = 0,
     review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
-    workflow: Annotated[str, typer.Option(help="labwright, or rules_only: the same graph without a model.")] = "labwright",
+    workflow: Annotated[
+        str, typer.Option(help="labwright, or rules_only: the same graph without a model.")
+    ] = "labwright",
     out: Out = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -86,7 +88,7 @@ def resume(
     from labwright.workflows import control
 
     store = _open(out, name)
-    budget = {"tokens": budget_tokens, "seconds": budget_seconds}
+    budget: dict[str, float | None] = {"tokens": budget_tokens, "seconds": budget_seconds}
     _with_screen(lambda options: control.resume(store, options, budget=budget))
     _result(store, as_json)
 
@@ -124,7 +126,13 @@ def runs(out: Out = RUNS, as_json: Json = False) -> None:
         emit([r.model_dump(mode="json") for r in records])
         return
     rows = [
-        (r.id, r.status, f"{sum(v == 3 for v in r.tasks.values())}/{len(r.tasks)}", f"{r.seconds:.0f}", r.objective.text[:60])
+        (
+            r.id,
+            r.status,
+            f"{sum(v == 3 for v in r.tasks.values())}/{len(r.tasks)}",
+            f"{r.seconds:.0f}",
+            r.objective.text[:60],
+        )
         for r in records
     ]
     table(("run", "status", "level 3", "seconds", "objective"), rows)
@@ -234,4 +242,3 @@ def _click_error(error: Exception) -> None:
 
 if __name__ == "__main__":
     main()
-

@@ -46,7 +46,9 @@ def _data() -> dict[str, Any]:
     from labwright.tools.catalogue.catalogue import dataset_folder, load_cards
 
     here = [c["id"] for c in load_cards() if dataset_folder(c["id"]).is_dir()]
-    return _entry("data sets", "ok", f"{len(here)} of {len(load_cards())} on this machine; others are fetched when used")
+    return _entry(
+        "data sets", "ok", f"{len(here)} of {len(load_cards())} on this machine; others are fetched when used"
+    )
 
 
 def _disk() -> dict[str, Any]:
@@ -61,5 +63,8 @@ def _disk() -> dict[str, Any]:
 def _keys() -> list[dict[str, Any]]:
     return [
         _entry(name, "ok" if os.environ.get(name) else "absent", use)
-        for name, use in (("NCBI_EMAIL", "mail for PubMed and GEO"), ("NCBI_API_KEY", "10 requests a second instead of 3"))
+        for name, use in (
+            ("NCBI_EMAIL", "mail for PubMed and GEO"),
+            ("NCBI_API_KEY", "10 requests a second instead of 3"),
+        )
     ]

@@ -59,7 +59,9 @@ def datasets_list(as_json: Json = False) -> None:
     if as_json:
         emit(list(load_cards()))
         return
-    rows = [(c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in load_cards()]
+    rows = [
+        (c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in load_cards()
+    ]
     table(("id", "accession", "kind", "samples", "features", "title"), rows)
 
 
@@ -100,7 +102,9 @@ def models_list(as_json: Json = False) -> None:
 
 
 @models_app.command("pull")
-def models_pull(names: Annotated[list[str], typer.Argument(help="Names of `labwright models list`.")]) -> None:
+def models_pull(
+    names: Annotated[list[str], typer.Argument(help="Names of `labwright models list`.")],
+) -> None:
     """Fetch models; each file is checked against its pinned sha256."""
     from labwright.errors import WrongUse
     from labwright.models.weights import manifest, pull

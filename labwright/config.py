@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labwright.errors import ConfigInvalid
 
-ROLES = ("search", "literature", "design", "programming", "reviewer", "judge")
 Role = Literal["search", "literature", "design", "programming", "reviewer", "judge"]
+ROLES: tuple[Role, ...] = ("search", "literature", "design", "programming", "reviewer", "judge")
 
 
 class _Section(BaseModel):
@@ -158,15 +158,11 @@ def load_config(
         ConfigInvalid: the file is missing, is not TOML, or holds unknown or wrong keys (all are listed).
     """
     environment = os.environ if environment is None else environment
-    table: dict[str, Any] = {}
-    source = "the environment"
-    for path in config_paths(given):
-        if path.is_file():
-            table, source = _read(path), str(path)
-            break
-    else:
-        if given is not None:
-            raise ConfigInvalid(f"{given}: no such configuration file; check the path of --config")
+    path = next((p for p in config_paths(given) if p.is_file()), None)
+    if path is None and given is not None:
+        raise ConfigInvalid(f"{given}: no such configuration file; check the path of --config")
+    table = _read(path) if path is not None else {}
+    source = str(path) if path is not None else "the environment"
     for variable, place in ENVIRONMENT.items():
         if environment.get(variable):
             _put(table, place, environment[variable])

@@ -79,9 +79,7 @@ class BudgetExhausted(LabwrightError):
     exit_code = 3
 
     def __init__(self, *, kind: str, limit: float, used: float) -> None:
-        super().__init__(
-            f"the budget of {limit:g} {kind} is used up ({used:g}); raise it and `labwright resume`"
-        )
+        super().__init__(f"the budget of {limit:g} {kind} is used up ({used:g}); raise it and `labwright resume`")
         self.kind = kind
         self.limit = limit
         self.used = used

@@ -145,9 +145,7 @@ def _disk(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise DiskFull(
-                f"cannot write {path}: {error.strerror}; make room, then `labwright resume`"
-            ) from error
+            raise DiskFull(f"cannot write {path}: {error.strerror}; make room, then `labwright resume`") from error
         raise
 
 

@@ -143,9 +143,7 @@ class CallLog:
     def shares(self) -> Shares:
         """How many values the model, a fallback, code and people decided."""
         with self._lock:
-            rows = self._db.execute(
-                "select decided_by, sum(fields) from decisions group by decided_by"
-            ).fetchall()
+            rows = self._db.execute("select decided_by, sum(fields) from decisions group by decided_by").fetchall()
         return Shares(**dict(rows))
 
     def totals(self) -> Totals:

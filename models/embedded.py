@@ -37,9 +37,7 @@ class EmbeddedServer:
         model: path of the GGUF file.
     """
 
-    def __init__(
-        self, model: str, *, context_tokens: int = 8192, progress: weights.Progress = weights.silent
-    ) -> None:
+    def __init__(self, model: str, *, context_tokens: int = 8192, progress: weights.Progress = weights.silent) -> None:
         """Find or start the server.
 
         Raises:
@@ -79,9 +77,7 @@ class EmbeddedServer:
         url = f"http://127.0.0.1:{address['port']}"
         try:
             health = httpx.get(f"{url}/health", timeout=5.0)
-            models = httpx.get(
-                f"{url}/v1/models", timeout=5.0, headers={"Authorization": f"Bearer {address['key']}"}
-            )
+            models = httpx.get(f"{url}/v1/models", timeout=5.0, headers={"Authorization": f"Bearer {address['key']}"})
         except httpx.HTTPError:
             return None
         return address if health.status_code == 200 and models.status_code == 200 else None

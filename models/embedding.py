@@ -94,7 +94,9 @@ class MiniLM:
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         attention = scores / scores.sum(axis=-1, keepdims=True)  # (b, heads, t, t)
         context = (attention @ split("value")).transpose(0, 2, 1, 3).reshape(b, t, c)
-        x = self._norm(x + self._linear(context, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm")
+        x = self._norm(
+            x + self._linear(context, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm"
+        )
         inner = self._linear(x, f"{name}.intermediate.dense")
         inner = inner * np.float32(0.5) * (np.float32(1.0) + erf(inner / np.float32(np.sqrt(2.0))))
         return self._norm(x + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 600.0
 
 
-def openai_chat(
-    base_url: str, model: str, key: str, *, extra_body: dict[str, Any] | None = None
-) -> BaseChatModel:
+def openai_chat(base_url: str, model: str, key: str, *, extra_body: dict[str, Any] | None = None) -> BaseChatModel:
     """A chat model behind an OpenAI-compatible address.
 
     Args:

@@ -94,13 +94,11 @@ def smallest(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
     """The smallest valid instance of a JSON schema as pydantic writes it."""
     if "$ref" in schema:
         return smallest(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    if "enum" in schema:
-        return schema["enum"][0]
     if "anyOf" in schema:
         return smallest(schema["anyOf"][0], definitions)
+    given = [schema["const"]] if "const" in schema else schema.get("enum", [])
+    if given:
+        return given[0]
     kind = schema.get("type")
     if kind == "object":
         return {k: smallest(v, definitions) for k, v in schema.get("properties", {}).items()}

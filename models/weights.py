@@ -75,9 +75,7 @@ class ModelEntry(_Entry):
 
 def manifest() -> dict[str, ModelEntry]:
     """The models that labwright knows by name."""
-    raw: dict[str, Any] = json.loads(
-        files("labwright.models").joinpath("manifest.json").read_text(encoding="utf-8")
-    )
+    raw: dict[str, Any] = json.loads(files("labwright.models").joinpath("manifest.json").read_text(encoding="utf-8"))
     return {name: ModelEntry.model_validate(entry) for name, entry in raw.items()}
 
 

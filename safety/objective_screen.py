@@ -13,12 +13,16 @@ from labwright.errors import ObjectiveRefused
 MOST_CHARS = 20_000
 LEAST_WORDS = 4
 _AGENT = r"(pathogen|virus|influenza|anthrax|bacteri\w+|toxin|ricin|botulinum|smallpox|ebola|nerve agent|bioweapon)"
+_WORSE = r"(transmissib|virulen|lethal|pathogenic|infectiv|infectious|deadly)\w*"
 RULES = {
-    "enhancing a pathogen": rf"(increas|enhanc|improv|gain|boost)\w*[^.]{{0,60}}(transmissib|virulen|lethal|pathogenic|infectiv)\w*[^.]{{0,60}}{_AGENT}"
-    rf"|{_AGENT}[^.]{{0,60}}(more|increas\w+|enhanc\w+) (transmissib|virulen|lethal|pathogenic|infectious|deadly)\w*",
-    "producing a toxin or weapon": rf"(produc|synthesi[sz]|manufactur|weaponi[sz]|aerosoli[sz]|cultur\w+ and (spread|release))\w*[^.]{{0,40}}{_AGENT}[^.]{{0,80}}(weapon|attack|population|people|release|harm)",
-    "evading detection": r"(evad|escap|avoid|bypass)\w*[^.]{0,40}(screening|detection|biosecurity|surveillance)[^.]{0,60}(pathogen|toxin|sequence|synthesis|order)",
-    "identifying persons": r"(re-?identif|de-?anonymi[sz])\w*[^.]{0,60}(patient|participant|person|donor|individual|people)",
+    "enhancing a pathogen": rf"(increas|enhanc|improv|gain|boost)\w*[^.]{{0,60}}{_WORSE}[^.]{{0,60}}{_AGENT}"
+    rf"|{_AGENT}[^.]{{0,60}}(more|increas\w+|enhanc\w+) {_WORSE}",
+    "producing a toxin or weapon": r"(produc|synthesi[sz]|manufactur|weaponi[sz]|aerosoli[sz])\w*"
+    rf"[^.]{{0,40}}{_AGENT}[^.]{{0,80}}(weapon|attack|population|people|release|harm)",
+    "evading detection": r"(evad|escap|avoid|bypass)\w*[^.]{0,40}(screening|detection|biosecurity|surveillance)"
+    r"[^.]{0,60}(pathogen|toxin|sequence|synthesis|order)",
+    "identifying persons": r"(re-?identif|de-?anonymi[sz])\w*[^.]{0,60}"
+    r"(patient|participant|person|donor|individual|people)",
 }
 
 

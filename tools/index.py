@@ -7,7 +7,7 @@ score(d) = sum over rankings of 1 / (K + rank). Higher is better.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +41,9 @@ class Index:
         self._encode = encode
         texts = [text for _, text in documents]
         self._vectors = encode(texts)
-        self._tokens = lambda batch: bm25s.tokenize(batch, stopwords="en", show_progress=False)
+        self._tokens: Callable[[list[str]], Any] = lambda batch: bm25s.tokenize(
+            batch, stopwords="en", show_progress=False
+        )
         self._bm25 = bm25s.BM25()
         if texts:
             self._bm25.index(self._tokens(texts), show_progress=False)

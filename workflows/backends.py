@@ -56,7 +56,13 @@ def open_backend(name: str, config: BackendConfig, progress: weights.Progress = 
     if config.kind == "remote":
         facts = {"kind": "remote", "model": config.model, "base_url": config.base_url}
         return Backend(name, config, remote_chat(name, config), facts, lambda: None)
-    return Backend(name, config, load_script(Path(config.script)), {"kind": "scripted", "model": config.script}, lambda: None)
+    return Backend(
+        name,
+        config,
+        load_script(Path(config.script)),
+        {"kind": "scripted", "model": config.script},
+        lambda: None,
+    )
 
 
 class Backends:

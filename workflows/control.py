@@ -74,7 +74,7 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
     return store
 
 
-def resume(store: RunStore, options: Options, *, budget: dict[str, float] | None = None) -> None:
+def resume(store: RunStore, options: Options, *, budget: dict[str, float | None] | None = None) -> None:
     """Carry a stopped run on from its last step; finished calls and tasks are not repeated.
 
     Raises:
@@ -190,15 +190,17 @@ def _invoke(m: Materials, *, review: bool) -> str:
 
     with SqliteSaver.from_conn_string(str(m.store.folder / "checkpoints.sqlite")) as saver:
         graph = build(m, saver, review=review)
-        settings: Any = {"configurable": {"thread_id": THREAD}, "max_concurrency": 1, "recursion_limit": RECURSION}
+        settings: Any = {
+            "configurable": {"thread_id": THREAD},
+            "max_concurrency": 1,
+            "recursion_limit": RECURSION,
+        }
         begun = bool(graph.get_state(settings).next)
         graph.invoke(None if begun else {}, settings, durability="sync")
         return "waiting_for_review" if graph.get_state(settings).next else "done"
 
 
-def _materials(
-    store: RunStore, config: Config, options: Options, equipment: _Equipment, log: CallLog
-) -> Materials:
+def _materials(store: RunStore, config: Config, options: Options, equipment: _Equipment, log: CallLog) -> Materials:
     from labwright.config import ROLES
     from labwright.models.embedding import CachedEncoder
     from labwright.workflows.baselines import rules_only
@@ -230,7 +232,9 @@ def _finish(store: RunStore, log: CallLog, equipment: _Equipment, ended: tuple[s
     totals = log.totals()
     by_kind = log.spent("kind")
     wall = by_kind.pop("wall", 0.0)
-    by_kind["orchestration"] = round(max(0.0, wall - sum(by_kind.get(k, 0.0) for k in ("model", "sandbox", "network", "waiting"))), 3)
+    by_kind["orchestration"] = round(
+        max(0.0, wall - sum(by_kind.get(k, 0.0) for k in ("model", "sandbox", "network", "waiting"))), 3
+    )
     calls = log.calls()
     results = [store.read(p, TaskResult) for p in sorted((store.folder / "tasks").glob("*/result.json"))]
     papers = tuple(sorted(p.stem for p in (store.folder / "papers").glob("[!_]*.json")))

@@ -28,7 +28,9 @@ def accept_edit(store: RunStore, path: Path) -> Protocol:
         raise WrongUse(f"{path}: cannot be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise WrongUse(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; see docs/protocol.schema.json") from error
+        raise WrongUse(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; see docs/protocol.schema.json"
+        ) from error
     except (ValueError, ReferenceUnresolved) as error:
         raise WrongUse(f"{path}: {error}") from error
     old = store.read(store.folder / "protocol.json", Protocol)

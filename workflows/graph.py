@@ -1,8 +1,8 @@
 """The state machine on one page: nodes, edges, and what each node is given.
 
-    screen -> find_papers -> find_dataset -> choose_analyses
-           -> read (one a paper) -> plan -> outline -> detail (one a part) -> assemble
-           -> [a person reviews] -> program -> schedule <-> run_task (one a task, in layers)
+screen -> find_papers -> find_dataset -> choose_analyses
+       -> read (one a paper) -> plan -> outline -> detail (one a part) -> assemble
+       -> [a person reviews] -> program -> schedule <-> run_task (one a task, in layers)
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ def _open(name: str, encode: Encoder) -> LiteratureSource:
 
 def eutils_config() -> EutilsConfig:
     """How to talk to NCBI: mail, key and address from the environment."""
-
     return EutilsConfig(
         email=os.environ.get("NCBI_EMAIL", ""),
         api_key=os.environ.get("NCBI_API_KEY", ""),

@@ -165,9 +165,7 @@ def choose_analyses(state: RunState, *, m: Materials) -> RunState:
     """Choose the analyses that the objective asks for and the data can carry."""
     index = Index([(n, f"{c.title}. {c.answers}") for n, c in OPERATORS.items()], m.encode)
     card = m.cards[state["dataset"]]
-    choices = design.choose_operators(
-        m.sessions["design"], m.objective, card, index.relevance(m.objective.text)
-    )
+    choices = design.choose_operators(m.sessions["design"], m.objective, card, index.relevance(m.objective.text))
     m.store.write(m.store.folder / "analyses.json", [asdict(c) for c in choices])
     operators = design.ordered([c.id for c in choices if c.chosen])
     m.say(f"analyses: {', '.join(operators)}")
@@ -191,7 +189,9 @@ def plan(state: RunState, *, m: Materials) -> RunState:
     brief = _brief(state, m)
     bare = design.skeleton(m.objective, state["operators"], state["dataset"])
     protocol, reviews = _reviewed(
-        m, headings_stage(m.config.review.accept), lambda advice: design.headings(m.sessions["design"], brief, bare, advice)
+        m,
+        headings_stage(m.config.review.accept),
+        lambda advice: design.headings(m.sessions["design"], brief, bare, advice),
     )
     return _store_draft(m, protocol, reviews, "headings")
 
@@ -201,7 +201,9 @@ def outline(state: RunState, *, m: Materials) -> RunState:
     brief = _brief(state, m)
     planned = m.store.read(m.store.folder / "drafts" / "headings.json", Protocol)
     protocol, reviews = _reviewed(
-        m, outlines_stage(m.config.review.accept), lambda advice: design.outlines(m.sessions["design"], brief, planned, advice)
+        m,
+        outlines_stage(m.config.review.accept),
+        lambda advice: design.outlines(m.sessions["design"], brief, planned, advice),
     )
     return _store_draft(m, protocol, reviews, "outlines")
 
@@ -257,7 +259,9 @@ def _features(m: Materials, dataset: str, operator: str) -> list[str]:
     folder = data_folder(dataset, m.run_job)
     if kinds & {"alteration", "drug"}:
         return named_features(m.objective.brief(), list(m.cards[dataset].get("alterations") or []))
-    names = (folder / "features.txt").read_text(encoding="utf-8").split("\n") if (folder / "features.txt").is_file() else []
+    names = (
+        (folder / "features.txt").read_text(encoding="utf-8").split("\n") if (folder / "features.txt").is_file() else []
+    )
     return named_features(m.objective.brief(), names)
 
 

@@ -15,7 +15,10 @@ def protocol_markdown(protocol: Protocol, store: RunStore) -> str:
     lines += [protocol.logic, "", "## Data", ""]
     for d in protocol.datasets:
         accession = f", {d.accession}" if d.accession else ""
-        lines += [f"- **{d.id}**{accession}: {d.title}. {d.organism}, {d.assay}, n = {d.n_samples}. {d.verification}", ""]
+        lines += [
+            f"- **{d.id}**{accession}: {d.title}. {d.organism}, {d.assay}, n = {d.n_samples}. {d.verification}",
+            "",
+        ]
     for part in protocol.parts:
         lines += [f"## {part.id}. {part.title}", "", f"*Purpose.* {part.purpose}", "", part.outline, ""]
         lines += _cited("Sources", part.refs, store)

@@ -80,11 +80,11 @@ class Chooser:
     def decide(self, session: Session | None, item: Mapping[str, Any]) -> Outcome:
         """Choose for one objective and score it."""
         objective = Objective(
-            text=item["text"], conditions=item.get("conditions", ""), requirements=item.get("requirements", "")
+            text=item["text"],
+            conditions=item.get("conditions", ""),
+            requirements=item.get("requirements", ""),
         )
-        ranked = search.choose_datasets(
-            session, objective, self._cards, self._cards_index.relevance(objective.text)
-        )
+        ranked = search.choose_datasets(session, objective, self._cards, self._cards_index.relevance(objective.text))
         best = ranked[0].id
         refused = not answerable(ranked[0])
         chosen = design.choose_operators(

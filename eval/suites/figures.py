@@ -13,12 +13,26 @@ RESAMPLES = 2000
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    makers: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (_objectives, _economy, _choices, _kills)
+    makers: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
+        _objectives,
+        _economy,
+        _choices,
+        _kills,
+    )
     return [{**figure, "raw": raw} for make in makers for figure in make(rows)]
 
 
 def _figure(name: str, value: float, unit: str, n: int, **more: Any) -> dict[str, Any]:
-    return {"name": name, "value": round(value, 4), "unit": unit, "n": n, "low": None, "high": None, "note": "", **more}
+    return {
+        "name": name,
+        "value": round(value, 4),
+        "unit": unit,
+        "n": n,
+        "low": None,
+        "high": None,
+        "note": "",
+        **more,
+    }
 
 
 def _of(rows: Sequence[Row], kind: str) -> list[Row]:
@@ -48,7 +62,12 @@ def _economy(rows: Sequence[Row]) -> list[dict[str, Any]]:
     done = [r for r in _of(rows, "objective") if r.get("seconds")]
     if not done:
         return []
-    names = {"seconds": "s", "prompt_tokens_evaluated": "tokens", "generated_tokens": "tokens", "overhead_share": "share"}
+    names = {
+        "seconds": "s",
+        "prompt_tokens_evaluated": "tokens",
+        "generated_tokens": "tokens",
+        "overhead_share": "share",
+    }
     figures = [
         _figure(name, statistics.median(r[name] for r in done), unit, len(done), low=min(r[name] for r in done),
                 high=max(r[name] for r in done), note="median over runs; low and high are the extremes")
@@ -70,7 +89,17 @@ def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
         f"{part} {statistics.fmean(m[part] for m, _ in answerable):.2f} against {statistics.fmean(r[part] for _, r in answerable):.2f}"
         for part in ("dataset_points", "operator_points", "paper_points")
     )
-    figures = [_figure("model_over_rules_points", statistics.fmean(gains), "points of 1", len(gains), low=low, high=high, note=note)]
+    figures = [
+        _figure(
+            "model_over_rules_points",
+            statistics.fmean(gains),
+            "points of 1",
+            len(gains),
+            low=low,
+            high=high,
+            note=note,
+        )
+    ]
     refused = [(m["refused"], r["refused"]) for m, r in pairs if not m["answerable"]]
     if refused:
         figures.append(

@@ -117,7 +117,7 @@ def _cell_fits(cell: str, wanted: Any) -> bool:
         return bool(wanted.get("above", -math.inf) <= value <= wanted.get("below", math.inf))
     if wanted in ("positive", "negative"):
         return (float(cell or "nan") > 0) if wanted == "positive" else (float(cell or "nan") < 0)
-    return cell == str(wanted)
+    return bool(cell == str(wanted))
 
 
 def largest_checkpoint(path: Path) -> float:
@@ -125,5 +125,3 @@ def largest_checkpoint(path: Path) -> float:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         largest = db.execute("select max(length(checkpoint) + length(metadata)) from checkpoints").fetchone()[0]
     return round((largest or 0) / 1024, 2)
-
-

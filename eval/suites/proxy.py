@@ -29,13 +29,19 @@ class LoggingProxy:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                reply = client.post(self.path.removeprefix("/v1"), content=body, headers={"Content-Type": "application/json"})
+                reply = client.post(
+                    self.path.removeprefix("/v1"), content=body, headers={"Content-Type": "application/json"}
+                )
                 delivered = _deliver(self, reply)
-                line = {"request": hashlib.sha256(body).hexdigest(), "delivered": delivered, "status": reply.status_code}
+                line = {
+                    "request": hashlib.sha256(body).hexdigest(),
+                    "delivered": delivered,
+                    "status": reply.status_code,
+                }
                 with lock, log.open("a", encoding="utf-8") as out:
                     out.write(json.dumps(line) + "\n")
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class names it)
                 """Nothing on the terminal."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

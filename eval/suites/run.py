@@ -164,5 +164,3 @@ def _machine() -> dict[str, Any]:
             break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1)}
-
-

@@ -24,7 +24,9 @@ def verify_suite(suite: str, folder: Path = FOLDER) -> list[str]:
     raw = committed[0]["raw"]
     rows = [json.loads(line) for line in (folder / "raw" / Path(raw).name).read_text(encoding="utf-8").splitlines()]
     computed = figures_of(rows, raw)
-    differing = [f"{c['name']}: committed {c}, computed {d}" for c, d in zip(committed, computed, strict=False) if c != d]
+    differing = [
+        f"{c['name']}: committed {c}, computed {d}" for c, d in zip(committed, computed, strict=False) if c != d
+    ]
     if len(committed) != len(computed):
         differing.append(f"{len(committed)} figures are committed, {len(computed)} computed")
     return differing

@@ -36,7 +36,7 @@ class _Links(HTMLParser):
 
 
 def pip_settings() -> dict[str, str]:
-    """pip's settings from its files and its environment variables, by long option name.
+    """Pip's settings from its files and its environment variables, by long option name.
 
     Returns:
         Option to value, the environment over the files.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 import zlib
 from pathlib import Path
@@ -39,7 +38,7 @@ from labwright.models.calls import CallLog
 from labwright.store import RunStore
 
 OBJECTIVE = Objective(
-    text="Which genes go with relapse-free survival in node-negative breast cancer, and does a signature hold?",
+    text="Which genes go with relapse-free survival in breast cancer, and does a signature hold?",
     conditions="Untreated patients only.",
 )
 INJECTED = '<script>alert("title")</script>'
@@ -84,7 +83,12 @@ def _literature(store: RunStore) -> None:
         reason="kept: helpfulness 4.31",
     )
     dropped = Paper(
-        id="other", title="Gut flora of trout", abstract="", source="pubmed", helpfulness=1.2, reason="dropped: below 3"
+        id="other",
+        title="Gut flora of trout",
+        abstract="",
+        source="pubmed",
+        helpfulness=1.2,
+        reason="dropped: below 3",
     )
     store.write(store.folder / "papers" / "_queries.json", ["breast cancer relapse expression"])
     store.write(store.folder / "papers" / "_screening.json", [kept.model_dump(), dropped.model_dump()])
@@ -152,18 +156,32 @@ def _protocol(store: RunStore) -> None:
     protocol = Protocol(objective=OBJECTIVE, logic="First curves, then genes.", parts=parts, datasets=(dataset,))
     store.write(store.folder / "protocol.json", protocol)
     store.write(store.folder / "datasets" / "breast_vdx.json", dataset)
-    listed = {"similarity": 0.61, "probability": 0.93, "score": 1.4, "chosen": True, "reason": "best: p(fits) 0.93"}
+    listed = {
+        "similarity": 0.61,
+        "probability": 0.93,
+        "score": 1.4,
+        "chosen": True,
+        "reason": "best: p(fits) 0.93",
+    }
     left = {"similarity": 0.41, "probability": None, "score": -1, "chosen": False, "reason": "below the best"}
     store.write(
         store.folder / "datasets" / "_screening.json",
-        [{"id": "breast_vdx", "title": "Breast cancer", **listed}, {"id": "lung", "title": "Lung cancer", **left}],
+        [
+            {"id": "breast_vdx", "title": "Breast cancer", **listed},
+            {"id": "lung", "title": "Lung cancer", **left},
+        ],
     )
     store.write(store.folder / "analyses.json", [{"id": "survival_curves", "title": "Survival curves", **listed}])
     scores = {"relevance": 4.4, "logic": 3.1}
     reviews = [
         Review(stage="Plan of the protocol", candidate=0, scores=scores, critique="logic: thin", accepted=False),
         Review(
-            stage="Plan of the protocol", candidate=1, scores=scores, critique="no fault", accepted=True, chosen=True
+            stage="Plan of the protocol",
+            candidate=1,
+            scores=scores,
+            critique="no fault",
+            accepted=True,
+            chosen=True,
         ),
     ]
     store.write(store.folder / "reviews.json", [r.model_dump() for r in reviews])
@@ -188,7 +206,14 @@ def task(number: int, operator: str, **values: Any) -> Task:
 def finding(name: str, row: str, value: float, statement: str) -> dict[str, Any]:
     """A finding on the column `p` of the survival table."""
     where = {"row": {"feature": row}, "column": "p"}
-    return {"id": name, "statement": statement, "value": value, "unit": "", "file": "survival_curves.csv", "where": where}
+    return {
+        "id": name,
+        "statement": statement,
+        "value": value,
+        "unit": "",
+        "file": "survival_curves.csv",
+        "where": where,
+    }
 
 
 def _tasks(store: RunStore) -> None:
@@ -216,9 +241,19 @@ def _ended(store: RunStore, task: Task, level: int, **how: Any) -> None:
     (folder / "outputs").mkdir(parents=True)
     for name, content in outputs.items():
         (folder / "outputs" / name).write_bytes(content)
-    checks = (Check(check="p recomputed", passed=True), Check(check="rows", passed=level == 3, detail="12 < 30"))
+    checks = (
+        Check(check="p recomputed", passed=True),
+        Check(check="rows", passed=level == 3, detail="12 < 30"),
+    )
     attempts = [
-        Attempt(number=n, script=f"attempt-{n}.py", origin="operator", exit_code=1, cause="exit", error="KeyError: 'er'")
+        Attempt(
+            number=n,
+            script=f"attempt-{n}.py",
+            origin="operator",
+            exit_code=1,
+            cause="exit",
+            error="KeyError: 'er'",
+        )
         for n in range(1, how["tries"])
     ]
     last = {"exit_code": 0, "cause": "exit", "outputs": hashes, "checks": checks, "duration_s": 4.2}
@@ -298,8 +333,3 @@ def failed_run(store: RunStore) -> RunStore:
     message = "no paper was found; add sources in [literature] or words to the objective"
     store.save_record(RunRecord(id=store.id, objective=OBJECTIVE, status="failed", message=message))
     return store
-
-
-def as_json(path: Path) -> Any:
-    """A JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -102,8 +102,18 @@ def test_a_used_up_budget_stops_the_next_call_but_not_a_known_one(tmp_path):
 def test_totals_are_sums_not_cumulated(tmp_path):
     _, _, log = session(tmp_path, [])
     for i in range(3):
-        call = Call(role="r", prompt="p", prompt_hash="h", backend="b", kind="ask", decided_by="model",
-                    prompt_tokens=10, evaluated_tokens=4, generated_tokens=2, seconds=1.0)
+        call = Call(
+            role="r",
+            prompt="p",
+            prompt_hash="h",
+            backend="b",
+            kind="ask",
+            decided_by="model",
+            prompt_tokens=10,
+            evaluated_tokens=4,
+            generated_tokens=2,
+            seconds=1.0,
+        )
         log.add(str(i), call, {"text": ""})
     totals = log.totals()
     assert (totals.prompt_tokens, totals.evaluated_tokens, totals.generated_tokens) == (30, 12, 6)
