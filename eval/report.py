@@ -51,7 +51,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
     record, protocol = files.record(), files.protocol()
     found, tasks = literature(files), task_views(files)
     parts = protocol_parts(protocol, found, {view.task.step: view.anchor for view in tasks})
-    quotes = found.quotes
+    quotes, reviews = found.quotes, review_tables(files.reviews(), parts)
     return {
         "record": record,
         "status": summary.STATUS[record.status],
@@ -65,12 +65,12 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "datasets": files.datasets(),
         "dataset_choices": files.choices("datasets", "_screening.json"),
         "operator_choices": files.choices("analyses.json"),
-        "reviews": review_tables(files.reviews(), parts),
+        "reviews": reviews,
         "tasks": tasks,
         "verdict": summary.verdict(record, protocol, tasks),
         "decided": summary.decisions(record, files.decided()),
         "over_rules": summary.over_rules(summary.packaged_benchmark()),
-        "limits": summary.limits(found, tasks, unsupported(parts)),
+        "limits": summary.limits(found, tasks, reviews, unsupported(parts)),
         "models": summary.models(record),
         # Last: everything above may have met a damaged file.
         "faults": list(dict.fromkeys(files.faults)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labwright.domain import Decider, Protocol, RunRecord, Shares
 from labwright.eval.report_files import Decided
-from labwright.eval.report_parts import Literature
+from labwright.eval.report_parts import Literature, ReviewTable
 from labwright.eval.report_tasks import TaskView
 
 STATUS = {
@@ -25,7 +26,16 @@ STATUS = {
 }
 DECIDERS: tuple[Decider, ...] = ("model", "fallback", "code", "person")
 BENCHMARK = "benchmark_summary.json"
-STAGE_ROLES = {
+"""Packaged by the benchmark once it has been run."""
+LEVEL_3 = (
+    "Level 3 says that a script ran on the declared data and that its outputs passed the operator's checks. "
+    "It does not say that the result would be seen again in other data, or that the question was well put."
+)
+QUOTED = (
+    "A quote that was found again shows that the words stand in the stored document, not that they support "
+    "the sentence beside them: read both."
+)
+SECTION_ROLES = {
     "datasets": ("search",),
     "literature": ("search", "literature"),
     "protocol": ("design",),
@@ -33,6 +43,8 @@ STAGE_ROLES = {
     "tasks": ("programming",),
 }
 """Section of the report to the roles whose decisions it shows."""
+DATASET_PROMPTS = ("biomedical", "dataset")
+"""Prompts of the search role that are about data; its others are about papers."""
 
 
 class Points(BaseModel):
@@ -75,18 +87,29 @@ class Decisions:
         """The share in words."""
         share = self.shares.model_share
         if share is None:
+            return self.detail
+        return f"The model decided {share:.0%} {self.detail}"
+
+    @property
+    def detail(self) -> str:
+        """What stands beside the share."""
+        by = self.shares
+        if by.model_share is None:
             return "No value of this run was asked of a model."
-        asked = self.shares.model + self.shares.fallback + self.shares.code
-        return (
-            f"{share:.0%} of the {asked} values asked of the model were decided by it; "
-            f"{self.shares.fallback} by a fallback, {self.shares.code} by code that overruled it. "
-            f"A person edited {self.shares.person}."
-        )
+        told = f"of {by.model + by.fallback + by.code} values asked of it; {by.fallback} by a fallback"
+        edited = f" A person edited {by.person}." if by.person else ""
+        return f"{told}, {by.code} by code that overruled it.{edited}"
 
     def mark(self, section: str) -> str:
         """What a section's head says when not everything in it was the model's choice."""
-        roles = STAGE_ROLES[section]
-        by = total([row for row in self.rows if row.role in roles])
+        roles, of_data = SECTION_ROLES[section], section == "datasets"
+        by = total(
+            [
+                row
+                for row in self.rows
+                if row.role in roles and (row.role != "search" or (row.prompt in DATASET_PROMPTS) == of_data)
+            ]
+        )
         told = [f"{by.fallback} by a fallback"] if by.fallback else []
         told += [f"{by.code} by code"] if by.code else []
         asked = by.model + by.fallback + by.code
@@ -130,26 +153,33 @@ def over_rules(text: str) -> str:
     )
 
 
-def limits(found: Literature, tasks: Sequence[TaskView], unsupported: int) -> list[str]:
-    """What this run does not show, most general first."""
-    said = [
-        "Level 3 says that a script ran on the declared data and that its outputs passed the operator's "
-        "checks. It does not say that the result would be seen again in other data."
-    ]
-    kinds = {view.paper.kind for view in found.kept}
-    if "summary" in kinds:
-        n = sum(view.paper.kind == "summary" for view in found.kept)
-        said.append(
-            f"{n} of {len(found.kept)} papers were read as summaries written by this project: "
-            "their quotes are quotes of the summaries, not of the papers."
-        )
-    if "abstract" in kinds:
-        said.append("Papers read as abstracts only: their methods sections were not seen.")
+def limits(found: Literature, tasks: Sequence[TaskView], reviews: Sequence[ReviewTable], unsupported: int) -> list[str]:
+    """What this run does not show, most general first.
+
+    Args:
+        found: papers and quotes.
+        tasks: of the run; their operators say what they do not show.
+        reviews: loops of review.
+        unsupported: parts and steps of the protocol without a source that holds.
+    """
+    said = [LEVEL_3] if tasks else []
+    said += [QUOTED] if found.quotes else []
+    kinds = Counter(view.paper.kind for view in found.kept)
     unchecked = sum(view.paper.retraction.status == "unknown" for view in found.kept)
-    if unchecked:
-        said.append(f"Retraction could not be checked for {unchecked} of {len(found.kept)} papers.")
-    if unsupported:
-        said.append(f"{unsupported} parts or steps of the protocol have no source that supports them.")
+    refused = sum(not any(review.accepted for review in table.reviews) for table in reviews)
+    whole = len(found.kept)
+    counted = (
+        (
+            kinds["summary"],
+            f"Read as summaries written by this project: {kinds['summary']} of {whole} papers; "
+            "their quotes are quotes of the summaries, not of the papers.",
+        ),
+        (kinds["abstract"], f"Read as abstracts, methods sections unseen: {kinds['abstract']} of {whole} papers."),
+        (unchecked, f"Retraction not checked: {unchecked} of {whole} papers."),
+        (refused, f"In {refused} of {len(reviews)} reviews no candidate was accepted; the best scored went on."),
+        (unsupported, f"Parts and steps of the protocol that no source supports: {unsupported}."),
+    )
+    said += [text for n, text in counted if n]
     by_operator = {task.contract.name: task.contract for task in tasks if task.contract is not None}
     return [*said, *(f"{contract.title}: {contract.limits}" for contract in by_operator.values())]
 

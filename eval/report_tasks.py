@@ -136,7 +136,9 @@ def _task_view(files: RunFiles, planned: Task) -> TaskView:
     tables = [table_view(paths[n], n, task.id, found) for n in sorted(recorded) if n.endswith(".csv")]
     outputs = [OutputView(n, recorded[n], unchanged(paths[n], recorded[n])) for n in sorted(recorded)]
     figures = [n for n in sorted(recorded) if n.casefold().endswith((".png", ".jpg", ".jpeg"))]
-    others = [n for n in sorted(recorded) if n.endswith((".json", ".txt"))]
+    # The findings of a failed task are not repeated, not even as the file that holds them.
+    hidden = () if result is not None and result.level == 3 else ("findings.json",)
+    others = [n for n in sorted(recorded) if n.endswith((".json", ".txt")) and n not in hidden]
     return TaskView(
         task=task,
         result=result,

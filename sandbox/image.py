@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -31,6 +32,7 @@ BASE_REPOSITORY = "labwright-base"
 LABEL = "org.labwright.image"
 REGISTRY_BASE = "python:3.11-slim"
 PULL_LIMIT_S = 90.0
+KEEP_S = 86_400.0
 BaseChoice = Literal["auto", "registry", "local"]
 Progress = Callable[[str], None]
 PIP_KEYS = {"index-url": "PIP_INDEX_URL", "trusted-host": "PIP_TRUSTED_HOST",
@@ -253,9 +255,20 @@ def _follow(stream: Iterator[dict[str, Any]], progress: Progress) -> str:
     return ""
 
 
+def _age_s(created: str) -> float:
+    """Seconds since a time as the engine writes it, nanoseconds cut."""
+    made = datetime.fromisoformat(created[:19]).replace(tzinfo=UTC)
+    return (datetime.now(UTC) - made).total_seconds()
+
+
 def prune(client: docker.DockerClient, keep: ImageInfo) -> None:
-    """Remove images of ours other than `keep` and its base; one that is in use stays."""
+    """Remove old images of ours other than `keep` and its base.
+
+    One made within the last day stays: a run that started on it may be between two jobs.
+    """
     for image in client.images.list(filters={"label": LABEL}):
+        if _age_s(str(image.attrs["Created"])) < KEEP_S:
+            continue
         ours = [tag for tag in image.tags if tag.startswith((f"{REPOSITORY}:", f"{BASE_REPOSITORY}:"))]
         for tag in ours:
             if tag not in (keep.tag, keep.base):

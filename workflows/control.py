@@ -165,7 +165,7 @@ def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipm
         status, message = "failed", ""
         try:
             m = _materials(store, config, options, equipment, log)
-            status = _invoke(m, review=options.review)
+            status = invoke(m, review=options.review)
         except BudgetExhausted as error:
             status, message = "stopped_by_budget", str(error)
             raise
@@ -183,7 +183,8 @@ def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipm
             _finish(store, log, equipment, (status, message))
 
 
-def _invoke(m: Materials, *, review: bool) -> str:
+def invoke(m: Materials, *, review: bool) -> str:
+    """Carry the graph on from its last checkpoint; returns the status it ends with."""
     from langgraph.checkpoint.sqlite import SqliteSaver
 
     from labwright.workflows.graph import build

@@ -37,11 +37,7 @@ def block_columns(card: Card) -> list[str]:
         Column names in the order of the card.
     """
     groups: dict[str, dict[str, int]] = card.get("groups") or {}
-    return [
-        str(column)
-        for column, levels in groups.items()
-        if sum(count >= 2 for count in levels.values()) >= 2
-    ]
+    return [str(column) for column, levels in groups.items() if sum(count >= 2 for count in levels.values()) >= 2]
 
 
 def usable_covariates(card: Card) -> list[str]:

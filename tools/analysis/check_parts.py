@@ -1,4 +1,4 @@
-"""Checks that hold for every operator: tables have their columns and ranges, figures show something, findings cite cells.
+"""Checks that hold for every operator: ranges of tables, FDR, figures that show something, findings that cite cells.
 
 A check is a mapping with `check`, `passed` and `detail`. Statistics are recomputed in `checks_*.py`, by other
 code than the operator's.
@@ -142,7 +142,9 @@ def check_ranges(name: str, table: pd.DataFrame) -> Iterator[Check]:
         if column in table:
             values = pd.to_numeric(table[column], errors="coerce").dropna()
             unread = int(table[column].notna().sum()) - len(values)
-            yield verdict(f"{name}: {column} in [0, 1]", unread == 0 and values.between(0, 1).all(), f"{len(values)} values")
+            yield verdict(
+                f"{name}: {column} in [0, 1]", unread == 0 and values.between(0, 1).all(), f"{len(values)} values"
+            )
     numbers = table.select_dtypes("number").to_numpy(dtype=float)
     yield verdict(f"{name}: finite", not np.isinf(numbers).any())
 

@@ -21,7 +21,7 @@ from labwright.tools.analysis.check_parts import (
     check_ranges,
     verdict,
 )
-from labwright.tools.analysis.contracts import OPERATORS
+from labwright.tools.analysis.contracts import OPERATORS, OperatorContract
 from labwright.tools.analysis.rendering import GENE_SETS
 from labwright.tools.analysis.study import open_study
 
@@ -77,14 +77,18 @@ def check(
         seed=int(params.get("seed") or 0),
     )
     evidence = Evidence(study, params, out)
-    for spec in contract.outputs:
-        if spec.type == "figure":
-            results.append(check_figure(out / spec.name))
-        elif spec.type == "table":
-            results += _guarded(f"{spec.name} is a table", lambda s=spec.name: check_ranges(s, evidence.table(s)))
+    results += _guarded("tables and figures can be read", lambda: _check_form(contract, evidence))
     results += _guarded("findings can be read", lambda: check_findings(contract, evidence))
     results += _guarded("statistics can be recomputed", lambda: RECOMPUTE[name](evidence))
     return results
+
+
+def _check_form(contract: OperatorContract, evidence: Evidence) -> Iterator[Check]:
+    for spec in contract.outputs:
+        if spec.type == "figure":
+            yield check_figure(evidence.out / spec.name)
+        elif spec.type == "table":
+            yield from check_ranges(spec.name, evidence.table(spec.name))
 
 
 def _guarded(name: str, run: Callable[[], Iterator[Check]]) -> list[Check]:

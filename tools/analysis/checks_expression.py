@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,9 @@ def _check_values(evidence: Evidence, table: pd.DataFrame, design: pd.DataFrame)
     df = len(x) - x.shape[1]
     variance = squares / df
     prior_df, prior = _prior(variance, df)
-    posterior = np.full_like(variance, prior) if np.isinf(prior_df) else (prior_df * prior + df * variance) / (prior_df + df)
+    posterior = (
+        np.full_like(variance, prior) if np.isinf(prior_df) else (prior_df * prior + df * variance) / (prior_df + df)
+    )
     statistic = solution[1] / np.sqrt(posterior * np.linalg.inv(x.T @ x)[1, 1])
     yield close("moderated t recomputed", table["statistic"], statistic, rtol=2e-3, atol=1e-4)
     p = 2.0 * student.sf(np.abs(statistic), min(prior_df + df, df * len(y)))
@@ -68,13 +71,19 @@ def _prior(variance: np.ndarray, df: int) -> tuple[float, float]:
 def _check_counts(evidence: Evidence, table: pd.DataFrame, design: pd.DataFrame) -> Iterator[Check]:
     counts = evidence.study.matrix[design.index]
     counts = counts[counts.sum(axis=1) >= 10]
-    yield verdict("one row per counted feature", sorted(table["feature"].astype(str)) == sorted(counts.index.astype(str)), f"{len(table)} rows")
+    yield verdict(
+        "one row per counted feature",
+        sorted(table["feature"].astype(str)) == sorted(counts.index.astype(str)),
+        f"{len(table)} rows",
+    )
     with np.errstate(divide="ignore"):
         logs = np.log(counts[(counts > 0).all(axis=1)].to_numpy(dtype=float))
     factors = np.exp(np.median(logs - logs.mean(axis=1, keepdims=True), axis=0))
     ordered = counts.loc[table["feature"]].to_numpy(dtype=float)
     yield close("normalised means recomputed", table["base_mean"], (ordered / factors).mean(axis=1), rtol=1e-3)
-    yield close("statistic is effect over error", table["statistic"], table["log2_fold_change"] / table["standard_error"])
+    yield close(
+        "statistic is effect over error", table["statistic"], table["log2_fold_change"] / table["standard_error"]
+    )
     known = table["p"].notna()
     yield close("p from the statistic", table["p"][known], 2.0 * norm.sf(table["statistic"][known].abs()), atol=1e-300)
     tested, left_out = table[table["fdr"].notna()], table[table["fdr"].isna() & known]
@@ -82,11 +91,19 @@ def _check_counts(evidence: Evidence, table: pd.DataFrame, design: pd.DataFrame)
     yield verdict("only low counts were left out", filtered and len(tested) > 0.4 * len(table), f"{len(tested)} tested")
     rows = tested.iloc[evidence.pick(len(tested), 12)]
     fits = [_refit(counts.loc[row.feature], row.dispersion, design, factors) for row in rows.itertuples()]
-    yield close("12 fold changes refitted", rows["log2_fold_change"], [f.params["test"] / LN2 for f in fits], rtol=2e-2, atol=2e-2)
-    yield close("12 standard errors refitted", rows["standard_error"], [f.bse["test"] / LN2 for f in fits], rtol=6e-2, atol=1e-2)
+    yield close(
+        "12 fold changes refitted",
+        rows["log2_fold_change"],
+        [f.params["test"] / LN2 for f in fits],
+        rtol=2e-2,
+        atol=2e-2,
+    )
+    yield close(
+        "12 standard errors refitted", rows["standard_error"], [f.bse["test"] / LN2 for f in fits], rtol=6e-2, atol=1e-2
+    )
 
 
-def _refit(counts: pd.Series, dispersion: float, design: pd.DataFrame, factors: np.ndarray) -> object:
+def _refit(counts: pd.Series, dispersion: float, design: pd.DataFrame, factors: np.ndarray) -> Any:
     family = sm.families.NegativeBinomial(alpha=dispersion)
     return sm.GLM(counts.to_numpy(dtype=float), design, family=family, offset=np.log(factors)).fit()
 
@@ -108,7 +125,11 @@ def check_gene_set_enrichment(evidence: Evidence) -> Iterator[Check]:
         sets[name] = features.isin(set(genes) - {""}).to_numpy()
     low, high = evidence.params["min_size"], evidence.params["max_size"]
     eligible = {name for name, inside in sets.items() if low <= inside.sum() <= high}
-    yield verdict("every eligible set is tested", set(table["gene_set"]) == eligible and len(table) == len(eligible), f"{len(table)} sets")
+    yield verdict(
+        "every eligible set is tested",
+        set(table["gene_set"]) == eligible and len(table) == len(eligible),
+        f"{len(table)} sets",
+    )
     yield check_fdr("gene_set_enrichment.csv", table)
     yield verdict("sorted by p", table["p"].is_monotonic_increasing)
     rows = table.iloc[evidence.pick(len(table))]
@@ -141,12 +162,20 @@ def check_drug_association(evidence: Evidence) -> Iterator[Check]:
         for name in names
     }
     eligible = {name for name, pair in pairs.items() if _testable(*pair, study.samples["tissue"])}
-    yield verdict("every testable pair is tested", set(table["feature"]) == eligible and len(table) == len(eligible), f"{len(table)} pairs")
+    yield verdict(
+        "every testable pair is tested",
+        set(table["feature"]) == eligible and len(table) == len(eligible),
+        f"{len(table)} pairs",
+    )
     yield check_fdr("drug_association.csv", table)
     yield verdict("sorted by p", table["p"].is_monotonic_increasing)
     known = [pairs[name][0].notna() for name in table["feature"]]
     yield close("lines recounted", table["n"], [k.sum() for k in known])
-    yield close("altered lines recounted", table["n_altered"], [pairs[f][1][k].sum() for f, k in zip(table["feature"], known, strict=True)])
+    yield close(
+        "altered lines recounted",
+        table["n_altered"],
+        [pairs[f][1][k].sum() for f, k in zip(table["feature"], known, strict=True)],
+    )
     rows = table.iloc[evidence.pick(len(table))]
     fits = [_ols(*pairs[name], tissue) for name in rows["feature"]]
     yield close("20 effects refitted", rows["effect"], [fit.params["altered"] for fit in fits], atol=1e-6)
@@ -160,7 +189,9 @@ def _testable(response: pd.Series, altered: pd.Series, tissue: pd.Series) -> boo
     return bool(carrier.sum() >= 3 and (1 - carrier).sum() >= 3 and mixed)
 
 
-def _ols(response: pd.Series, altered: pd.Series, tissue: pd.DataFrame) -> sm.regression.linear_model.RegressionResultsWrapper:
+def _ols(
+    response: pd.Series, altered: pd.Series, tissue: pd.DataFrame
+) -> sm.regression.linear_model.RegressionResultsWrapper:
     known = response.notna()
     design = tissue[known].assign(altered=altered[known].astype(float), intercept=1.0)
     design = design.loc[:, (design != 0).any()]

@@ -30,7 +30,9 @@ def check_marker_features(evidence: Evidence) -> Iterator[Check]:
 
 def _retest(evidence: Evidence, rows: pd.DataFrame, labels: pd.Series, column: str) -> Iterator[Check]:
     values = evidence.study.expression[labels.index]
-    auc, p, difference = [], [], []
+    auc: list[float] = []
+    p: list[float] = []
+    difference: list[float] = []
     for row in rows.to_dict("records"):
         inside = (labels == row[column]).to_numpy()
         feature = values.loc[row["feature"]].to_numpy()
@@ -82,7 +84,9 @@ def _check_markers(evidence: Evidence, names: pd.Series) -> Iterator[Check]:
     values = evidence.study.expression
     varying = np.ptp(values.to_numpy(), axis=1) > 0
     p = np.ones(len(values))
-    tests = mannwhitneyu(values.loc[varying, inside], values.loc[varying, ~inside], axis=1, method="asymptotic", use_continuity=False)
+    tests = mannwhitneyu(
+        values.loc[varying, inside], values.loc[varying, ~inside], axis=1, method="asymptotic", use_continuity=False
+    )
     p[varying] = tests.pvalue
     fdr = pd.Series(false_discovery_control(p), index=values.index)
     yield close("FDR of cluster 1 over all features", first["fdr"], fdr[first["feature"]], rtol=2e-2, atol=1e-300)
@@ -108,18 +112,29 @@ def _rand(labels: pd.Series, names: pd.Series) -> float:
 
 def check_classify_samples(evidence: Evidence) -> Iterator[Check]:
     """Predictions complete, scores recomputed, the first fold refitted without the pipeline."""
-    study, table = evidence.study, evidence.table("predictions.csv").astype({"sample": str, "class": str, "predicted": str})
+    study, table = (
+        evidence.study,
+        evidence.table("predictions.csv").astype({"sample": str, "class": str, "predicted": str}),
+    )
     labels = study.labels(evidence.params["group_column"], least=5)
     levels = study.levels(evidence.params["group_column"], labels)
     repeats = evidence.params["repeats"]
     counted = table.groupby("repeat")["sample"].apply(lambda part: sorted(part) == sorted(labels.index))
     yield verdict("every sample is held out once per repeat", len(counted) == repeats and counted.all())
-    yield verdict("classes are those of the data", (labels[table["sample"]].to_numpy() == table["class"].to_numpy()).all())
+    yield verdict(
+        "classes are those of the data", (labels[table["sample"]].to_numpy() == table["class"].to_numpy()).all()
+    )
     probability = table[[f"p_{level}" for level in levels]].to_numpy()
     yield close("probabilities add up to 1", probability.sum(axis=1), np.ones(len(table)))
-    yield verdict("predicted is the most probable", (np.array(levels)[probability.argmax(axis=1)] == table["predicted"]).all())
+    yield verdict(
+        "predicted is the most probable", (np.array(levels)[probability.argmax(axis=1)] == table["predicted"]).all()
+    )
     performance = evidence.table("performance.csv").set_index("measure")
-    yield close("AUC recomputed", performance.loc["auc", "mean"], np.mean([_auc(part, levels) for _, part in table.groupby("repeat")]))
+    yield close(
+        "AUC recomputed",
+        performance.loc["auc", "mean"],
+        np.mean([_auc(part, levels) for _, part in table.groupby("repeat")]),
+    )
     accuracy = [balanced_accuracy_score(part["class"], part["predicted"]) for _, part in table.groupby("repeat")]
     yield close("balanced accuracy recomputed", performance.loc["balanced_accuracy", "mean"], np.mean(accuracy))
     inside = (performance["low95"] <= performance["mean"]) & (performance["mean"] <= performance["high95"])

@@ -47,9 +47,7 @@ def classify_samples(study: Study, *, group_column: str, max_features: int = 50,
     rng = np.random.default_rng(study.seed)
     seeds = rng.integers(2**31, size=repeats + PERMUTATIONS)
     held = [cross_validate(values, code, max_features, int(seed)) for seed in seeds[:repeats]]
-    predictions = pd.concat(
-        _prediction_table(labels, levels, result, repeat + 1) for repeat, result in enumerate(held)
-    )
+    predictions = pd.concat(_prediction_table(labels, levels, result, repeat + 1) for repeat, result in enumerate(held))
     write_table(study, predictions, PREDICTIONS)
     probabilities = [result[1] for result in held]
     shuffled = []
@@ -118,9 +116,7 @@ def scores(code: Codes, probability: Array) -> tuple[float, float]:
     return float(np.mean(areas)), float(np.mean([right[code == k].mean() for k in present]))
 
 
-def _prediction_table(
-    labels: pd.Series, levels: list[str], result: tuple[Codes, Array], repeat: int
-) -> pd.DataFrame:
+def _prediction_table(labels: pd.Series, levels: list[str], result: tuple[Codes, Array], repeat: int) -> pd.DataFrame:
     fold, probability = result
     table = pd.DataFrame({"sample": labels.index, "repeat": repeat, "fold": fold, "class": labels.to_numpy()})
     table["predicted"] = [levels[k] for k in probability.argmax(axis=1)]
@@ -167,8 +163,9 @@ def _draw_roc(code: Codes, probability: Array, levels: list[str], where: tuple[P
     axis.plot([0, 1], [0, 1], color="#888888", lw=0.8, ls="--")
     area = scores(code, probability)[0]
     axis.text(0.97, 0.05, f"AUC {area:.3f} of predictions averaged over repeats", ha="right", transform=axis.transAxes)
-    axis.set(xlabel=f"False positive rate ({short(levels[0], 24)} called {short(levels[1], 24)})",
-             ylabel=f"True positive rate ({short(levels[1], 24)} found)", title=where[1], xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))  # fmt: skip
+    negative, positive = (short(level, 24) for level in levels)
+    axis.set(xlabel=f"False positive rate ({negative} called {positive})", title=where[1])
+    axis.set(ylabel=f"True positive rate ({positive} found)", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     save_figure(figure, where[0])
 
 
@@ -180,7 +177,15 @@ def _draw_confusion(code: Codes, probability: Array, levels: list[str], where: t
     figure, (axis,) = new_figure(size + 1.2, size)
     image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (i, j), count in np.ndenumerate(table):
-        axis.text(j, i, f"{int(count)}", ha="center", va="center", color="white" if share[i, j] > 0.6 else "#333333", fontsize=9)
+        axis.text(
+            j,
+            i,
+            f"{int(count)}",
+            ha="center",
+            va="center",
+            color="white" if share[i, j] > 0.6 else "#333333",
+            fontsize=9,
+        )
     names = [short(level, 26) for level in levels]
     axis.set_xticks(range(len(levels)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(levels)), names)

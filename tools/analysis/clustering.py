@@ -138,7 +138,9 @@ def _draw(table: pd.DataFrame, explained: Array, path: Path) -> None:
             axis.scatter(part["pc1"], part["pc2"], s=14, color=colour, label=text, alpha=0.85, linewidths=0)
         axis.set(xlabel=f"PC1 ({explained[0]:.0%} of variance)", ylabel=f"PC2 ({explained[1]:.0%} of variance)")
         axis.set_title(f"{'Clusters' if column == 'cluster' else 'Known labels'} (n = {len(table)})")
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2 if len(levels) > 4 else len(levels), fontsize=8)
+        axis.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2 if len(levels) > 4 else len(levels), fontsize=8
+        )
     save_figure(figure, path)
 
 
@@ -152,7 +154,7 @@ def _report(study: Study, table: pd.DataFrame, kept: list[str], label_column: st
         )
     if label_column:
         ledger.add(
-            f"Clusters agree with {label_column} with an adjusted Rand index of {{value:.2f}} (0 is chance, 1 is identity)",
+            f"Clusters agree with {label_column}: adjusted Rand index {{value:.2f}} (0 is chance, 1 is identity)",
             Cell(table=QUALITY, row={"measure": "adjusted_rand_index"}, column="value"),
         )
     if n < 2:

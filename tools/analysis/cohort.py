@@ -51,7 +51,13 @@ def _rows(study: Study, labels: pd.Series | None) -> Iterator[dict[str, object]]
     for group, part in parts.items():
         yield {"variable": "samples", "level": "", "group": group, "statistic": "n", "value": len(part)}
         for name, column in study.card["columns"].items():
-            yield {"variable": name, "level": "", "group": group, "statistic": "missing", "value": int(part[name].isna().sum())}
+            yield {
+                "variable": name,
+                "level": "",
+                "group": group,
+                "statistic": "missing",
+                "value": int(part[name].isna().sum()),
+            }
             yield from _describe(name, column["type"], part[name].dropna(), group)
 
 
@@ -153,7 +159,7 @@ def _report(study: Study, quality: pd.DataFrame) -> list[Finding]:
         )
     for sample in quality.loc[quality["outlier"], "sample"].head(5):
         ledger.add(
-            "Sample {sample} lies far from the others in principal components (PC1 {pc1:.1f}, PC2 {pc2:.1f}): look before use",
+            "Sample {sample} lies far from the others (PC1 {pc1:.1f}, PC2 {pc2:.1f}): look before use",
             Cell(table=QUALITY, row={"sample": str(sample)}, column="pc1"),
         )
     return ledger.write()

@@ -24,6 +24,4 @@ def table(name: str, check: str) -> OutputSpec:
 
 def group_column(description: str, *, optional: bool = False) -> Param:
     """The parameter `group_column`."""
-    return Param(
-        name="group_column", kind="group_column", description=description, optional=optional
-    )
+    return Param(name="group_column", kind="group_column", description=description, optional=optional)

@@ -96,9 +96,7 @@ COHORT_CONTRACTS = (
         name="survival_signature",
         title="Prognostic signature with held-out evaluation",
         answers="Can a multi-gene expression signature predict survival in patients it was not trained on?",
-        requires=Requirement(
-            needs_survival=True, needs_matrix=True, min_features=20, kinds=("expression_survival",)
-        ),
+        requires=Requirement(needs_survival=True, needs_matrix=True, min_features=20, kinds=("expression_survival",)),
         params=(
             Param(
                 name="max_features",
@@ -134,8 +132,9 @@ COHORT_CONTRACTS = (
             figure("survival_signature.png"),
             FINDINGS,
         ),
-        reference="Penalised Cox (Simon et al. 2011; ridge by default, after the comparison of Bovelstad et al. 2007), proximal gradient on the Breslow likelihood; filter "
-        "and penalty chosen inside each training fold; Harrell's concordance; pooled bootstrap interval.",
+        reference="Penalised Cox (Simon et al. 2011; ridge by default, as Bovelstad et al. 2007 found it best), "
+        "proximal gradient on the Breslow likelihood; filter and penalty chosen inside each training fold; "
+        "Harrell's concordance with a bootstrap interval.",
         limits="Internal cross-validation; an independent cohort is still needed.",
     ),
 )

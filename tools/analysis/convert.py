@@ -1,7 +1,7 @@
 """Turn a data set as its package ships it into labwright's one form. Runs inside the sandbox only.
 
 The form: `samples.parquet` (a row per sample), `matrix.parquet` (a row per feature), `features.txt`,
-`card.json`, and for drug response `alterations.parquet`. The card says which reader, which columns and
+`card.json`, and for drug response `alterations.parquet` and `alterations.txt`. The card says which reader, which columns and
 which level names; the counts in `card.json` come from the data.
 """
 
@@ -42,6 +42,9 @@ def convert(card: Mapping[str, Any], source: Path, out: Path) -> None:
         _write_matrix(raw.matrix, samples["sample"].tolist(), out)
     for name, frame in raw.extra.items():
         write_parquet(frame, out / name)
+    if "alterations.parquet" in raw.extra:
+        names = raw.extra["alterations.parquet"]["alteration"]
+        (out / "alterations.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     counted = {**_declared(card), **_counted(samples, raw, card["columns"])}
     text = json.dumps(counted, indent=1, ensure_ascii=False)
     (out / "card.json").write_text(text + "\n", encoding="utf-8")
@@ -57,7 +60,7 @@ def clean_samples(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFra
     Returns:
         A frame whose first column is `sample`.
     """
-    clean = {"sample": [str(name) for name in frame.index]}
+    clean: dict[str, list[Any]] = {"sample": [str(name) for name in frame.index]}
     for name, column in columns.items():
         raw = frame[column.get("from", name)]
         if column["type"] == "categorical":
@@ -103,9 +106,7 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
         path: file to write.
     """
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(
-        table, path, compression="zstd", version="2.6", use_dictionary=False, write_statistics=False
-    )
+    pq.write_table(table, path, compression="zstd", version="2.6", use_dictionary=False, write_statistics=False)
 
 
 def _write_matrix(matrix: pd.DataFrame, samples: list[str], out: Path) -> None:

@@ -66,7 +66,7 @@ def _frame(path: Path) -> pd.DataFrame:
 
 
 def _member(source: Mapping[str, Any], folder: Path, number: int = 0) -> Path:
-    return folder / source["members"][number]["name"]
+    return folder / str(source["members"][number]["name"])
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,9 +105,11 @@ def _split_features(frame: pd.DataFrame, source: Mapping[str, Any]) -> Raw:
 
 
 def read_frame(source: Mapping[str, Any], folder: Path) -> Raw:
-    """A pickled data frame; `id_column` names the samples where the file does."""
+    """A pickled data frame; `id_column` names the samples, `row_groups` the parts it was joined from, in order."""
     frame = _frame(_member(source, folder))
     column = source.get("id_column")
+    for name, sizes in source.get("row_groups", {}).items():
+        frame[name] = [level for level, size in sizes.items() for _ in range(size)]
     named = frame.set_index(frame[column].astype(str)) if column else _numbered(frame)
     return _split_features(named, source)
 

@@ -152,9 +152,7 @@ def descend(slope: Slope, start: Array, bounds: tuple[float, float]) -> Array:
     return (near + ahead) / 2.0
 
 
-def _irls(
-    counts: Array, factors: Array, design: Array, disp: Array, limits: tuple[float, float]
-) -> tuple[Array, NDArray[np.bool_]]:
+def _irls(counts: Array, factors: Array, design: Array, disp: Array, limits: tuple[float, float]) -> tuple[Any, Any]:
     """Coefficients (g, k), and which genes settled within the limits."""
     least, tolerance = limits
     beta = np.linalg.lstsq(design, np.log(counts / factors[:, None] + 0.1), rcond=None)[0].T  # (g, k)

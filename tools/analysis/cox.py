@@ -51,7 +51,12 @@ def cox_regression(study: Study, *, covariates: list[str], feature: str | None =
     endpoint = study.card["survival"]["endpoint"]
     title = f"{endpoint} (n = {len(frame)}, {int(frame['event'].sum())} events)"
     _draw_forest(table, study.out / "cox_regression.png", title)
-    ledger = Ledger(study, "cox_regression", len(frame))
+    return _report(study, table, len(frame))
+
+
+def _report(study: Study, table: pd.DataFrame, n: int) -> list[Finding]:
+    endpoint = study.card["survival"]["endpoint"]
+    ledger = Ledger(study, "cox_regression", n)
     for row in table.itertuples():
         ledger.add(
             f"{{term}}: hazard ratio {{hazard_ratio:.2f}} {{unit}} (95% CI {{low95:.2f}}-{{high95:.2f}}, "
@@ -61,15 +66,14 @@ def cox_regression(study: Study, *, covariates: list[str], feature: str | None =
             direction="up" if row.hazard_ratio > 1 else "down",
         )
     ledger.add(
-        "Held-out concordance of the model {concordance:.3f} (95% CI {low95:.3f}-{high95:.3f}), 5-fold cross-validation",
+        "Held-out concordance of the model {concordance:.3f} (95% CI {low95:.3f}-{high95:.3f}), "
+        f"{N_FOLDS}-fold cross-validation",
         Cell(table=FOLDS, row={"fold": "mean"}, column="concordance"),
     )
     return ledger.write()
 
 
-def design_matrix(
-    study: Study, covariates: list[str], feature: str | None
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def design_matrix(study: Study, covariates: list[str], feature: str | None) -> tuple[pd.DataFrame, dict[str, str]]:
     """Columns of the model: one per numeric covariate, one per level but the first of a category.
 
     Args:
@@ -146,7 +150,9 @@ def _held_out(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
         risk = _fit(train[varying]).predict_log_partial_hazard(test[varying]).to_numpy()
         data = (risk, test["time"].to_numpy(), test["event"].to_numpy())
         pairs.append(pair_matrices(*data))
-        rows.append({"fold": str(fold + 1), "n": len(test), "events": int(data[2].sum()), "concordance": concordance(*data)})
+        rows.append(
+            {"fold": str(fold + 1), "n": len(test), "events": int(data[2].sum()), "concordance": concordance(*data)}
+        )
     table = pd.DataFrame(rows)
     low, high = bootstrap_interval(pairs, rng)
     mean = {
@@ -174,7 +180,9 @@ def _draw_forest(table: pd.DataFrame, path: Path, title: str) -> None:
     axis.set_yticks(y, names)
     axis.set_ylim(-0.6, len(table) - 0.4)
     right = axis.secondary_yaxis("right")
-    right.set_yticks(y, [f"{r.hazard_ratio:.2f} ({r.low95:.2f}-{r.high95:.2f}), p = {r.p:.2g}" for r in table.itertuples()])
+    right.set_yticks(
+        y, [f"{r.hazard_ratio:.2f} ({r.low95:.2f}-{r.high95:.2f}), p = {r.p:.2g}" for r in table.itertuples()]
+    )
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
     axis.set(xlabel="Hazard ratio (95% CI), log scale", title=title)

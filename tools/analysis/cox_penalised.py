@@ -34,8 +34,7 @@ def fit_path(values: Array, time: Array, event: Array, *, mix: float, penalties:
     """
     sets = risk_sets(time, event)
     sorted_values = values[sets.order]
-    n, p = values.shape
-    beta = np.zeros((p, len(penalties)))
+    beta = np.zeros((values.shape[1], len(penalties)))  # (p, m)
     ahead, momentum, rate = beta.copy(), 1.0, 1.0
     for _ in range(_STEPS):
         loss, gradient = _loss_gradient(ahead, sorted_values, sets)

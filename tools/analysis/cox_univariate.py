@@ -113,7 +113,8 @@ def _loss(beta: Array, scaled: Array, sets: RiskSets) -> Array:
     score = scaled * beta  # (n, p)
     top = score.max(axis=0)
     risk = np.cumsum(np.exp(score - top), axis=0)[sets.last]  # (d, p)
-    return (np.log(risk) + top - score[sets.event]).sum(axis=0)
+    loss: Array = (np.log(risk) + top - score[sets.event]).sum(axis=0)
+    return loss
 
 
 def _derivatives(beta: Array, scaled: Array, sets: RiskSets) -> tuple[Array, Array, Array]:

@@ -63,11 +63,15 @@ def differential_expression(
         x_label=f"log2 fold change ({test} over {reference})",
         title=f"{group_column}: {test} (n = {sizes[test]}) vs {reference} (n = {sizes[reference]})",
     )
+    return _report(study, table, contrast)
+
+
+def _report(study: Study, table: pd.DataFrame, contrast: Contrast) -> list[Finding]:
     ledger = Ledger(study, "differential_expression", len(contrast.groups))
     for row in table.head(REPORTED).itertuples():
         side = "higher" if row.log2_fold_change > 0 else "lower"
         ledger.add(
-            f"{{feature}} is {side} in {test} than in {reference} samples (log2 fold change "
+            f"{{feature}} is {side} in {contrast.test} than in {contrast.reference} samples (log2 fold change "
             "{log2_fold_change:.2f}, p = {p:.2g}, FDR = {fdr:.2g})"
             + ("" if row.fdr < FDR_LIMIT else "; not significant after correction"),
             Cell(table=TABLE, row={"feature": row.feature}, column="log2_fold_change"),
@@ -77,9 +81,7 @@ def differential_expression(
     return ledger.write()
 
 
-def select_samples(
-    study: Study, group_column: str, levels: tuple[str, str], block_column: str | None
-) -> Contrast:
+def select_samples(study: Study, group_column: str, levels: tuple[str, str], block_column: str | None) -> Contrast:
     """The samples of the two levels, with their blocks.
 
     Args:
@@ -153,16 +155,22 @@ def _test_counts(study: Study, contrast: Contrast) -> pd.DataFrame:
 
     counts = study.matrix[contrast.groups.index]
     counts = counts[counts.sum(axis=1) >= MIN_COUNTS].T
-    about = pd.DataFrame({"condition": np.where(contrast.groups == contrast.test, "test", "reference")}, index=counts.index)
+    about = pd.DataFrame(
+        {"condition": np.where(contrast.groups == contrast.test, "test", "reference")}, index=counts.index
+    )
     formula = "~condition"
     if contrast.block is not None:
         about["block"] = contrast.block.to_numpy()
         formula = "~block + condition"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = DeseqDataSet(counts=counts, metadata=about, design=formula, inference=BatchInference(n_cpus=1), quiet=True)
+        model = DeseqDataSet(
+            counts=counts, metadata=about, design=formula, inference=BatchInference(n_cpus=1), quiet=True
+        )
         model.deseq2()
-        tests = DeseqStats(model, contrast=["condition", "test", "reference"], inference=BatchInference(n_cpus=1), quiet=True)
+        tests = DeseqStats(
+            model, contrast=["condition", "test", "reference"], inference=BatchInference(n_cpus=1), quiet=True
+        )
         tests.summary()
     found = tests.results_df
     return pd.DataFrame(

@@ -101,7 +101,14 @@ def _associate(values: Array, carrier: Array, tissue: NDArray[np.str_]) -> dict[
     error = float(np.sqrt(residual @ residual / freedom / within))
     statistic = effect / error
     p = float(2.0 * student.sf(abs(statistic), freedom))
-    return {"n": len(values), "n_altered": altered, "effect": effect, "standard_error": error, "statistic": statistic, "p": p}
+    return {
+        "n": len(values),
+        "n_altered": altered,
+        "effect": effect,
+        "standard_error": error,
+        "statistic": statistic,
+        "p": p,
+    }
 
 
 def _report(study: Study, table: pd.DataFrame, chosen: str, *, by_drug: bool) -> list[Finding]:

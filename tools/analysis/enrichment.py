@@ -125,6 +125,8 @@ def _draw(table: pd.DataFrame, path: Path, title: str) -> None:
     names = [f"{short(row.gene_set.split(' (GO:')[0], 58)} ({row.size})" for row in shown.itertuples()]
     axis.set_yticks(range(len(shown)), names, fontsize=8.5)
     axis.axvline(0.0, color="#666666", lw=0.8)
-    axis.set(xlabel="-log10 FDR, signed by direction (right: higher statistic)", title=title, ylim=(-0.7, len(shown) - 0.3))
+    axis.set(
+        xlabel="-log10 FDR, signed by direction (right: higher statistic)", title=title, ylim=(-0.7, len(shown) - 0.3)
+    )
     axis.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     save_figure(figure, path)

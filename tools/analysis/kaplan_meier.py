@@ -21,9 +21,7 @@ CURVES, TEST = "survival_curves.csv", "log_rank.csv"
 LOW, HIGH = "low", "high"
 
 
-def survival_curves(
-    study: Study, *, group_column: str | None = None, feature: str | None = None
-) -> list[Finding]:
+def survival_curves(study: Study, *, group_column: str | None = None, feature: str | None = None) -> list[Finding]:
     """Compare survival between the levels of a column, or between low and high expression of a feature.
 
     Args:
@@ -54,7 +52,13 @@ def survival_curves(
         levels=levels,
         labels=(f"Time ({unit})", f"Free of: {endpoint}", f"{name} (n = {len(frame)}, log-rank p = {overall:.2g})"),
     )
-    ledger = Ledger(study, "survival_curves", len(frame))
+    return _report(study, tests, curves, (name, len(frame)))
+
+
+def _report(study: Study, tests: pd.DataFrame, curves: pd.DataFrame, about: tuple[str, int]) -> list[Finding]:
+    (name, n), endpoint = about, study.card["survival"]["endpoint"]
+    overall, levels = float(tests["p"].iloc[0]), curves["group"].tolist()
+    ledger = Ledger(study, "survival_curves", n)
     verdict = "differs" if overall < 0.05 else "does not differ significantly"
     ledger.add(
         f"Time to {endpoint} {verdict} by {name} (log-rank chi-square {{statistic:.2f}}, p = {{p:.2g}})",

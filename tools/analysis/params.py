@@ -21,15 +21,16 @@ _FEATURE_KINDS = ("feature", "features", "drug", "alteration")
 _EITHER = (("group_column", "feature"), ("alteration", "drug"))
 
 Card = Mapping[str, Any]
+Names = Sequence[str] | Mapping[str, Sequence[str]]
 
 
-def allowed_values(param: Param, card: Card, features: Sequence[str]) -> list[str] | None:
+def allowed_values(param: Param, card: Card, features: Names) -> list[str] | None:
     """The values that a parameter may take on this data set.
 
     Args:
         param: the parameter.
         card: the data set.
-        features: names of genes, probes, drugs or alterations it may name.
+        features: names it may take; a mapping gives them by kind ("feature", "drug", "alteration").
 
     Returns:
         Values in the order of the card, or None where they are not a list (numbers, or features
@@ -44,14 +45,13 @@ def allowed_values(param: Param, card: Card, features: Sequence[str]) -> list[st
         return usable_covariates(card)
     if param.kind == "choice":
         return list(param.choices)
-    if param.kind == "alteration":
-        return list(card.get("alterations") or features) or None
     if param.kind in _FEATURE_KINDS:
-        return list(features) or None
+        names = features.get(param.kind, ()) if isinstance(features, Mapping) else features
+        return list(names) or None
     return None
 
 
-def _one_schema(param: Param, card: Card, features: Sequence[str]) -> dict[str, Any]:
+def _one_schema(param: Param, card: Card, features: Names) -> dict[str, Any]:
     if param.kind in ("integer", "number"):
         return {"type": param.kind, "minimum": param.low, "maximum": param.high}
     values = allowed_values(param, card, features)
@@ -69,7 +69,7 @@ def _one_schema(param: Param, card: Card, features: Sequence[str]) -> dict[str, 
 def param_schema(
     contract: OperatorContract,
     card: Card,
-    features: Sequence[str] = (),
+    features: Names = (),
     *,
     chosen: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -78,7 +78,8 @@ def param_schema(
     Args:
         contract: the operator.
         card: the data set.
-        features: names a feature or drug parameter may take (a short list for a weak model).
+        features: names a feature, drug or alteration may take (short lists for a weak model), or a
+            mapping of them by kind. `features.txt` and `alterations.txt` of the data hold all names.
         chosen: parameters already decided: they leave the schema, and a chosen `group_column`
             narrows the levels to its own.
 

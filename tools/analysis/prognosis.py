@@ -51,6 +51,11 @@ def prognostic_features(study: Study) -> list[Finding]:
         title=f"Genes and {endpoint} (n = {n}, {int(outcome['event'].sum())} events)",
         sides=("higher hazard", "lower hazard"),
     )
+    return _report(study, table, n)
+
+
+def _report(study: Study, table: pd.DataFrame, n: int) -> list[Finding]:
+    endpoint = study.card["survival"]["endpoint"]
     ledger = Ledger(study, "prognostic_features", n)
     for row in table.head(REPORTED).itertuples():
         risk = "higher" if row.coefficient > 0 else "lower"

@@ -60,9 +60,7 @@ def render_script(
     if needs_table and not upstream:
         raise ValueError(f"{contract.name} needs the outputs of {contract.requires.needs_table_of}")
     arguments = "".join(
-        f"    {name}={value!r},\n"
-        for name, value in params.items()
-        if name != "seed" and value is not None
+        f"    {name}={value!r},\n" for name, value in params.items() if name != "seed" and value is not None
     )
     return _SCRIPT.format(
         title=contract.title,

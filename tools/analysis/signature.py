@@ -27,11 +27,15 @@ INNER_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Data:
+class Cohort:
+    """Expression and outcome of the same patients."""
+
     values: Array
     """Features by patients."""
     time: Array
+    """Follow-up, length n."""
     event: Array
+    """1 for an event, length n."""
 
 
 def survival_signature(
@@ -53,14 +57,14 @@ def survival_signature(
     """
     outcome = study.outcome()
     expression = study.expression[outcome.index]
-    data = _Data(expression.to_numpy(), outcome["time"].to_numpy(), outcome["event"].to_numpy())
+    data = Cohort(expression.to_numpy(), outcome["time"].to_numpy(), outcome["event"].to_numpy())
     rng = np.random.default_rng(study.seed)
     fold_of = stratified_folds(data.event, folds, rng)
     held = outcome.assign(fold=fold_of + 1, risk=np.nan, group="")
     weights = np.zeros((len(expression), folds))
     for fold in range(folds):
         train, test = fold_of != fold, fold_of == fold
-        beta, risk = fit_signature(data.values, data.time, data.event, train=train, rng=rng, limits=(max_features, MIX[penalty]))
+        beta, risk = fit_signature(data, train=train, rng=rng, limits=(max_features, MIX[penalty]))
         weights[:, fold] = beta
         held.loc[test, "risk"] = risk[test]
         held.loc[test, "group"] = np.where(risk[test] > np.median(risk[train]), "high risk", "low risk")
@@ -73,14 +77,12 @@ def survival_signature(
 
 
 def fit_signature(
-    values: Array, time: Array, event: Array, *, train: NDArray[np.bool_], rng: np.random.Generator, limits: tuple[int, float]
-) -> tuple[Array, Array]:  # fmt: skip
+    cohort: Cohort, *, train: NDArray[np.bool_], rng: np.random.Generator, limits: tuple[int, float]
+) -> tuple[Array, Array]:
     """Fit on the training patients only; score everybody.
 
     Args:
-        values: features by patients, (p, n).
-        time: follow-up, length n.
-        event: 1 for an event, length n.
+        cohort: all patients.
         train: which patients may be looked at.
         rng: source of the inner folds.
         limits: most features kept, and the share of the l1 penalty.
@@ -89,6 +91,7 @@ def fit_signature(
         Coefficients per training standard deviation (0 outside the filter), length p, and the risk of
         every patient, length n.
     """
+    values, time, event = cohort.values, cohort.time, cohort.event
     filtered = fit_each(values[:, train], time[train], event[train])
     order = np.argsort(np.where(np.isnan(filtered.p), 2.0, filtered.p), kind="stable")[: limits[0]]
     centre = values[order][:, train].mean(axis=1, keepdims=True)
@@ -106,7 +109,9 @@ def _score_table(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     for fold, part in table.groupby("fold"):
         data = (part["risk"].to_numpy(), part["time"].to_numpy(), part["event"].to_numpy())
         pairs.append(pair_matrices(*data))
-        rows.append({"fold": str(fold), "n": len(part), "events": int(data[2].sum()), "concordance": concordance(*data)})
+        rows.append(
+            {"fold": str(fold), "n": len(part), "events": int(data[2].sum()), "concordance": concordance(*data)}
+        )
     scores = pd.DataFrame(rows)
     low, high = bootstrap_interval(pairs, rng)
     test = multivariate_logrank_test(table["time"], table["group"], table["event"])
@@ -129,7 +134,11 @@ def _gene_table(features: pd.Index, weights: Array) -> pd.DataFrame:
     )
     table = table[table["folds_used"] > 0]
     size = table["mean_coefficient"].abs()
-    return table.assign(size=size).sort_values(["folds_used", "size", "feature"], ascending=[False, False, True]).drop(columns="size")
+    return (
+        table.assign(size=size)
+        .sort_values(["folds_used", "size", "feature"], ascending=[False, False, True])
+        .drop(columns="size")
+    )
 
 
 def _report(study: Study, table: pd.DataFrame, folds: int) -> list[Finding]:
@@ -148,7 +157,8 @@ def _report(study: Study, table: pd.DataFrame, folds: int) -> list[Finding]:
     for name in genes["feature"].head(5):
         row = genes[genes["feature"] == name].iloc[0]
         ledger.add(
-            f"{{feature}} is in the signature of {{folds_used}} of {folds} folds (mean coefficient {{mean_coefficient:.3f}})",
+            f"{{feature}} is in the signature of {{folds_used}} of {folds} folds "
+            "(mean coefficient {mean_coefficient:.3f})",
             Cell(table=GENES, row={"feature": str(name)}, column="mean_coefficient"),
             direction="up" if row["mean_coefficient"] > 0 else "down",
         )
@@ -160,7 +170,8 @@ def _report(study: Study, table: pd.DataFrame, folds: int) -> list[Finding]:
         labels=(
             f"Time ({unit})",
             f"Free of: {endpoint}",
-            f"Held-out risk groups (n = {len(table)}, concordance {mean['concordance']:.2f}, log-rank p = {mean['log_rank_p']:.1g})",
+            f"Held-out risk groups (n = {len(table)}, concordance {mean['concordance']:.2f}, "
+            f"log-rank p = {mean['log_rank_p']:.1g})",
         ),
     )
     return ledger.write()

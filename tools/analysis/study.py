@@ -103,9 +103,7 @@ class Study:
         counts = labels.value_counts()
         kept = labels[labels.map(counts) >= least]
         if kept.nunique() < 2:
-            raise ValueError(
-                f"column {column!r} has fewer than two levels of {least} samples ({counts.to_dict()})"
-            )
+            raise ValueError(f"column {column!r} has fewer than two levels of {least} samples ({counts.to_dict()})")
         return kept
 
     def levels(self, column: str, labels: pd.Series) -> list[str]:

@@ -126,9 +126,7 @@ def _page_links(page: str, settings: dict[str, str]) -> list[str]:
 
 def _client(settings: dict[str, str]) -> httpx.Client:
     context = ssl.create_default_context(cafile=settings.get("cert"))
-    return httpx.Client(
-        verify=context, timeout=TIMEOUT_S, follow_redirects=True, proxy=settings.get("proxy")
-    )
+    return httpx.Client(verify=context, timeout=TIMEOUT_S, follow_redirects=True, proxy=settings.get("proxy"))
 
 
 def _local(url: str) -> Path:

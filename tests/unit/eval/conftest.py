@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -10,34 +11,11 @@ from typing import Any
 
 import pytest
 
-from labwright.domain import (
-    Analysis,
-    Attempt,
-    Call,
-    Check,
-    Dataset,
-    Objective,
-    OutputSpec,
-    Paper,
-    PaperIds,
-    Part,
-    Protocol,
-    Quote,
-    Ref,
-    Report,
-    ReportPart,
-    ReportStep,
-    Review,
-    RunRecord,
-    Shares,
-    Step,
-    Task,
-    TaskResult,
-)
+from labwright import domain
 from labwright.models.calls import CallLog
 from labwright.store import RunStore
 
-OBJECTIVE = Objective(
+OBJECTIVE = domain.Objective(
     text="Which genes go with relapse-free survival in breast cancer, and does a signature hold?",
     conditions="Untreated patients only.",
 )
@@ -63,16 +41,16 @@ def png(width: int = 700, height: int = 420) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def quote(text: str, *, paper: str = "wang2005") -> Quote:
+def quote(text: str, *, paper: str = "wang2005") -> domain.Quote:
     """A quote where the document holds it."""
     start = DOCUMENT.index(text)
-    return Quote(paper=paper, start=start, end=start + len(text), text=text)
+    return domain.Quote(paper=paper, start=start, end=start + len(text), text=text)
 
 
 def _literature(store: RunStore) -> None:
-    kept = Paper(
+    kept = domain.Paper(
         id="wang2005",
-        ids=PaperIds(pmid="15721472", doi="10.1016/S0140-6736(05)17947-1"),
+        ids=domain.PaperIds(pmid="15721472", doi="10.1016/S0140-6736(05)17947-1"),
         title=f"Gene-expression profiles to predict distant metastasis {INJECTED}",
         abstract="...",
         year=2005,
@@ -82,7 +60,7 @@ def _literature(store: RunStore) -> None:
         helpfulness=4.31,
         reason="kept: helpfulness 4.31",
     )
-    dropped = Paper(
+    dropped = domain.Paper(
         id="other",
         title="Gut flora of trout",
         abstract="",
@@ -98,13 +76,15 @@ def _literature(store: RunStore) -> None:
     risk = quote("The signature separated relapse with a hazard ratio of 5.67 & <b>not</b> less.")
     tampered = quote("Tumours of 286 node-negative patients").model_copy(update={"text": "Tumours of 2860 patients"})
     steps = (
-        ReportStep(id="S1", details="Compare survival between groups.", quotes=(good,)),
-        ReportStep(id="S2", details="Report the hazard ratio.", quotes=(risk, good)),
-        ReportStep(id="S3", details="Profile the tumours.", quotes=(tampered,)),
+        domain.ReportStep(id="S1", details="Compare survival between groups.", quotes=(good,)),
+        domain.ReportStep(id="S2", details="Report the hazard ratio.", quotes=(risk, good)),
+        domain.ReportStep(id="S3", details="Profile the tumours.", quotes=(tampered,)),
     )
-    part = ReportPart(id="P1", title="Survival by signature", outline="Log-rank test of two groups.", steps=steps)
-    store.write(store.folder / "reports" / "wang2005.json", Report(paper="wang2005", parts=(part,)))
-    rated = Analysis(
+    part = domain.ReportPart(
+        id="P1", title="Survival by signature", outline="Log-rank test of two groups.", steps=steps
+    )
+    store.write(store.folder / "reports" / "wang2005.json", domain.Report(paper="wang2005", parts=(part,)))
+    rated = domain.Analysis(
         paper="wang2005",
         part="P1",
         referability="high",
@@ -116,9 +96,9 @@ def _literature(store: RunStore) -> None:
 
 
 def _protocol(store: RunStore) -> None:
-    whole, one = Ref(paper="wang2005", part="P1"), Ref(paper="wang2005", part="P1", steps=("S1",))
-    lost, tampered = Ref(paper="wang2005", part="P9"), Ref(paper="wang2005", part="P1", steps=("S3",))
-    dataset = Dataset(
+    whole, one = domain.Ref(paper="wang2005", part="P1"), domain.Ref(paper="wang2005", part="P1", steps=("S1",))
+    lost, tampered = domain.Ref(paper="wang2005", part="P9"), domain.Ref(paper="wang2005", part="P1", steps=("S3",))
+    dataset = domain.Dataset(
         id="breast_vdx",
         accession="GSE2034",
         title="Breast cancer, Rotterdam and San Diego",
@@ -133,14 +113,14 @@ def _protocol(store: RunStore) -> None:
     names = ("survival_curves", "prognostic_features", "gene_set_enrichment")
     refs = ((one,), (tampered, lost), ())
     parts = tuple(
-        Part(
+        domain.Part(
             id=f"Part {n}",
             title=f"Part about {name.replace('_', ' ')}",
             purpose="To see what goes with relapse.",
             outline="Compare, test, adjust.",
             refs=(whole,) if n == 1 else (),
             steps=(
-                Step(
+                domain.Step(
                     id=f"{n}.1",
                     details="Carry out the analysis on all patients.",
                     kind="dry",
@@ -153,16 +133,10 @@ def _protocol(store: RunStore) -> None:
         )
         for n, name in enumerate(names, start=1)
     )
-    protocol = Protocol(objective=OBJECTIVE, logic="First curves, then genes.", parts=parts, datasets=(dataset,))
+    protocol = domain.Protocol(objective=OBJECTIVE, logic="First curves, then genes.", parts=parts, datasets=(dataset,))
     store.write(store.folder / "protocol.json", protocol)
     store.write(store.folder / "datasets" / "breast_vdx.json", dataset)
-    listed = {
-        "similarity": 0.61,
-        "probability": 0.93,
-        "score": 1.4,
-        "chosen": True,
-        "reason": "best: p(fits) 0.93",
-    }
+    listed = {"similarity": 0.61, "probability": 0.93, "score": 1.4, "chosen": True, "reason": "best"}
     left = {"similarity": 0.41, "probability": None, "score": -1, "chosen": False, "reason": "below the best"}
     store.write(
         store.folder / "datasets" / "_screening.json",
@@ -172,24 +146,17 @@ def _protocol(store: RunStore) -> None:
         ],
     )
     store.write(store.folder / "analyses.json", [{"id": "survival_curves", "title": "Survival curves", **listed}])
-    scores = {"relevance": 4.4, "logic": 3.1}
+    plan: dict[str, Any] = {"stage": "Plan of the protocol", "scores": {"relevance": 4.4, "logic": 3.1}}
     reviews = [
-        Review(stage="Plan of the protocol", candidate=0, scores=scores, critique="logic: thin", accepted=False),
-        Review(
-            stage="Plan of the protocol",
-            candidate=1,
-            scores=scores,
-            critique="no fault",
-            accepted=True,
-            chosen=True,
-        ),
+        domain.Review(**plan, candidate=0, critique="logic: thin", accepted=False),
+        domain.Review(**plan, candidate=1, critique="no fault", accepted=True, chosen=True),
     ]
     store.write(store.folder / "reviews.json", [r.model_dump() for r in reviews])
 
 
-def task(number: int, operator: str, **values: Any) -> Task:
+def task(number: int, operator: str, **values: Any) -> domain.Task:
     """A task of part `number`."""
-    return Task(
+    return domain.Task(
         id=f"Part {number}-dry-experiment-1",
         description="Carry out the analysis.",
         part=f"Part {number}",
@@ -198,7 +165,7 @@ def task(number: int, operator: str, **values: Any) -> Task:
         parameters={"group_column": "er", "seed": 7},
         datasets=("breast_vdx",),
         inputs=("breast_vdx",),
-        outputs=(OutputSpec(name=f"{operator}.csv", type="table", check="recomputed"),),
+        outputs=(domain.OutputSpec(name=f"{operator}.csv", type="table", check="recomputed"),),
         **values,
     )
 
@@ -206,14 +173,8 @@ def task(number: int, operator: str, **values: Any) -> Task:
 def finding(name: str, row: str, value: float, statement: str) -> dict[str, Any]:
     """A finding on the column `p` of the survival table."""
     where = {"row": {"feature": row}, "column": "p"}
-    return {
-        "id": name,
-        "statement": statement,
-        "value": value,
-        "unit": "",
-        "file": "survival_curves.csv",
-        "where": where,
-    }
+    origin = {"unit": "", "file": "survival_curves.csv", "where": where}
+    return {"id": name, "statement": statement, "value": value, **origin}
 
 
 def _tasks(store: RunStore) -> None:
@@ -231,22 +192,23 @@ def _tasks(store: RunStore) -> None:
     folder = store.path("tasks", skipped.id)
     store.write(folder / "task.json", skipped)
     reason = f"its input failed: {bad.id}"
-    store.write(folder / "result.json", TaskResult(task=skipped.id, attempts=(), level=0, skipped=reason))
+    store.write(folder / "result.json", domain.TaskResult(task=skipped.id, attempts=(), level=0, skipped=reason))
 
 
-def _ended(store: RunStore, task: Task, level: int, **how: Any) -> None:
+def _ended(store: RunStore, task: domain.Task, level: int, **how: Any) -> None:
     folder = store.path("tasks", task.id)
     outputs = {f"{task.operator}.csv": how["table"].encode(), "figure.png": png()}
+    outputs["findings.json"] = json.dumps({"findings": how["findings"]}).encode()
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in outputs.items()}
     (folder / "outputs").mkdir(parents=True)
     for name, content in outputs.items():
         (folder / "outputs" / name).write_bytes(content)
     checks = (
-        Check(check="p recomputed", passed=True),
-        Check(check="rows", passed=level == 3, detail="12 < 30"),
+        domain.Check(check="p recomputed", passed=True),
+        domain.Check(check="rows", passed=level == 3, detail="12 < 30"),
     )
     attempts = [
-        Attempt(
+        domain.Attempt(
             number=n,
             script=f"attempt-{n}.py",
             origin="operator",
@@ -258,7 +220,7 @@ def _ended(store: RunStore, task: Task, level: int, **how: Any) -> None:
     ]
     last = {"exit_code": 0, "cause": "exit", "outputs": hashes, "checks": checks, "duration_s": 4.2}
     attempts.append(
-        Attempt(
+        domain.Attempt(
             number=how["tries"],
             script=f"attempt-{how['tries']}.py",
             origin="operator",
@@ -274,14 +236,14 @@ def _ended(store: RunStore, task: Task, level: int, **how: Any) -> None:
     store.write_text(folder / "log.txt", "\n".join(f"line {i}" for i in range(250)))
     changed = task.model_copy(update={"parameters": {**task.parameters, "group_column": "grade"}})
     store.write(folder / "task.json", changed if how["tries"] > 1 else task)
-    result = TaskResult(task=task.id, attempts=tuple(attempts), level=level, findings=how["findings"])
+    result = domain.TaskResult(task=task.id, attempts=tuple(attempts), level=level, findings=how["findings"])
     store.write(folder / "result.json", result)
 
 
-def _calls(store: RunStore) -> Shares:
+def _calls(store: RunStore) -> domain.Shares:
     log = CallLog(store.folder / "calls.sqlite")
     for key, role, name in (("a", "search", "dataset"), ("b", "literature", "report_steps")):
-        call = Call(role=role, prompt=name, prompt_hash="abc", backend="x", kind="ask", decided_by="model")
+        call = domain.Call(role=role, prompt=name, prompt_hash="abc", backend="x", kind="ask", decided_by="model")
         log.add(key, call, {"text": "", "top": []})
     log.decide("a", "model", 9)
     log.decide("b", "fallback", 3)
@@ -302,7 +264,7 @@ def done_run(store: RunStore) -> RunStore:
     _literature(store)
     _protocol(store)
     _tasks(store)
-    record = RunRecord(
+    record = domain.RunRecord(
         id=store.id,
         objective=OBJECTIVE,
         status="done",
@@ -331,5 +293,5 @@ def done_run(store: RunStore) -> RunStore:
 def failed_run(store: RunStore) -> RunStore:
     """A run that found nothing."""
     message = "no paper was found; add sources in [literature] or words to the objective"
-    store.save_record(RunRecord(id=store.id, objective=OBJECTIVE, status="failed", message=message))
+    store.save_record(domain.RunRecord(id=store.id, objective=OBJECTIVE, status="failed", message=message))
     return store

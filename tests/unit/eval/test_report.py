@@ -102,6 +102,13 @@ def test_first_screen(page: Page) -> None:
     assert "quotes of the summaries, not of the papers" in first
     assert "Unadjusted for other covariates" in first  # limits of survival_curves
     assert "not measured yet" in first
+    assert "not that they support the sentence beside them" in first
+
+
+def test_review_that_accepted_nothing_is_told(done_run: RunStore) -> None:
+    path = done_run.folder / "reviews.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("true", "false"), encoding="utf-8")
+    assert "In 1 of 1 reviews no candidate was accepted" in page_of(done_run).section("trust", "datasets")
 
 
 def test_only_level_3_findings_count(page: Page) -> None:
@@ -134,7 +141,7 @@ def test_each_finding_links_to_its_script_and_its_cell(page: Page) -> None:
 
 
 def test_cited_row_beyond_the_first_ten_is_shown(page: Page) -> None:
-    assert "the 1 further rows that findings stand on" in page.text
+    assert "and 1 more on which findings stand" in page.text
     assert "G25" in page.text
     assert "G26" not in page.text
 
@@ -179,7 +186,7 @@ def test_unsupported_and_unresolved_references_are_marked(page: Page) -> None:
 
 
 def test_fallback_is_marked_where_it_decided(page: Page) -> None:
-    mark = "Not all decided by the model 3 by a fallback, of 12 values"
+    mark = "Not all decided by the model 3 by a fallback, of 3 values"
     assert mark in page.section("literature", "protocol")
     assert "Not all decided" not in page.section("protocol", "reviews")
     assert "report_steps" in page.section("decisions", "nothing")

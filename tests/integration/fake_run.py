@@ -1,0 +1,64 @@
+"""A run on the scripted model and a sandbox that runs nothing, as a process that a test can kill.
+
+Usage: python fake_run.py FOLDER [DELAY_S]: starts the run in FOLDER, or carries it on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fakes import FakeSandbox, hashed_encoder
+
+from labwright.config import ROLES, Config, LiteratureConfig
+from labwright.domain import Objective, RunRecord
+from labwright.models.ask import Session
+from labwright.models.calls import Budget, CallLog
+from labwright.models.scripted import ScriptedChat
+from labwright.store import RunStore
+from labwright.tools.catalogue.catalogue import load_cards
+from labwright.tools.sources import EmbeddedCorpus
+from labwright.workflows.control import invoke
+from labwright.workflows.materials import Materials
+
+TEXT = (
+    "German Breast Cancer Study Group trial 2: does hormone therapy change the time to recurrence or death of patients "
+    "with node-positive breast cancer, and is it associated with age, menopause, tumour size, grade and receptors?"
+)
+RULES = [
+    {"match": "Answer yes or no", "probabilities": {"yes": 0.9, "no": 0.1}},
+    {"match": "one digit from 1 to 5", "probabilities": {"4": 0.7, "5": 0.3}},
+    {"match": "high, medium or low", "probabilities": {"high": 0.8, "medium": 0.2}},
+]
+
+
+def materials(folder: Path, *, delay_s: float = 0.0, sandbox: FakeSandbox | None = None, **more) -> Materials:
+    store = RunStore(folder)
+    for name in ("papers", "reports", "datasets", "tasks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    objective = Objective(text=TEXT)
+    if not (folder / "record.json").is_file():
+        store.save_record(RunRecord(id=store.id, objective=objective, status="running"))
+    log = CallLog(folder / "calls.sqlite", more.get("budget", Budget()))
+    chat = ScriptedChat(rules=RULES + more.get("rules", []), delay_s=delay_s, log_path=folder / "requests.jsonl")
+    session = {role: Session(role=role, backend="scripted", chat=chat, log=log) for role in ROLES}
+    return Materials(
+        objective=objective,
+        config=Config(literature=LiteratureConfig(helpfulness=1.0, candidates=4, keep=2)),
+        store=store,
+        log=log,
+        sessions=dict.fromkeys(ROLES) if more.get("rules_only") else session,
+        encode=hashed_encoder,
+        sources=[EmbeddedCorpus(hashed_encoder)],
+        cards={card["id"]: card for card in load_cards()},
+        sandbox=sandbox or FakeSandbox(folder / "jobs.txt"),
+        seed=0,
+        say=lambda text: None,
+    )
+
+
+if __name__ == "__main__":
+    delay = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    print(invoke(materials(Path(sys.argv[1]), delay_s=delay), review=False))

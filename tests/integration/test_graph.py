@@ -1,0 +1,151 @@
+"""The compiled graph on a scripted model; resume after kills; the human gate; the budget."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fake_run import materials
+from fakes import FakeSandbox
+
+from labwright.domain import Protocol, Report, TaskResult
+from labwright.errors import BudgetExhausted, WrongUse
+from labwright.eval.suites.objectives import largest_checkpoint
+from labwright.models.calls import Budget
+from labwright.tools.evidence import is_verbatim
+from labwright.workflows.control import invoke
+from labwright.workflows.data import data_folder
+from labwright.workflows.edits import accept_edit
+
+pytestmark = pytest.mark.docker
+SCRIPT = Path(__file__).with_name("fake_run.py")
+KILLS = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _data(sandbox):
+    """The data set that the objective needs, converted once by the real sandbox."""
+    data_folder("gbsg2", sandbox.run)
+
+
+def results(folder: Path) -> dict[str, TaskResult]:
+    found = [TaskResult.model_validate_json(p.read_text()) for p in (folder / "tasks").glob("*/result.json")]
+    return {r.task: r for r in found}
+
+
+def test_a_run_ends_in_a_protocol_with_resolved_references_and_verified_tasks(tmp_path):
+    m = materials(tmp_path)
+    assert invoke(m, review=False) == "done"
+    protocol = m.store.read(tmp_path / "protocol.json", Protocol)
+    assert protocol.datasets[0].id == "gbsg2"
+    assert protocol.datasets[0].verified
+    refs = [r for p in protocol.parts for r in (*p.refs, *(x for s in p.steps for x in s.refs))]
+    assert refs
+    for ref in refs:
+        report = m.store.read(m.store.path("reports", f"{ref.paper}.json"), Report)
+        document = m.store.path("papers", f"{ref.paper}.txt").read_text()
+        part = next(p for p in report.parts if p.id == ref.part)
+        assert set(ref.steps) <= {s.id for s in part.steps}
+        assert all(is_verbatim(q, document) for s in part.steps for q in s.quotes)
+    assert {r.level for r in results(tmp_path).values()} == {3}
+    assert len(results(tmp_path)) == len(protocol.parts)
+
+
+def test_checkpoints_stay_small(tmp_path):
+    invoke(materials(tmp_path), review=False)
+    assert largest_checkpoint(tmp_path / "checkpoints.sqlite") < 64
+
+
+def test_rules_only_asks_no_model(tmp_path):
+    m = materials(tmp_path, rules_only=True)
+    assert invoke(m, review=False) == "done"
+    assert not (tmp_path / "requests.jsonl").exists()
+    assert m.log.totals().calls == 0
+    assert {r.level for r in results(tmp_path).values()} == {3}
+
+
+def test_killed_at_random_moments_a_run_repeats_no_finished_call_and_no_finished_task(tmp_path):
+    rng = random.Random(7)
+    kills = runs = 0
+    repeated: list[str] = []
+    while kills < KILLS:
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        runs += 1
+        while True:
+            process = subprocess.Popen([sys.executable, str(SCRIPT), str(folder), "0.05"], stderr=subprocess.PIPE)
+            wait = rng.uniform(0.8, 5.0) if kills < KILLS else 300
+            try:
+                _, stderr = process.communicate(timeout=wait)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+                continue
+            assert process.returncode == 0, stderr.decode()
+            break
+        asked = Counter((folder / "requests.jsonl").read_text().splitlines())
+        repeated += [line for line, n in asked.items() for _ in range(n - 1)]
+        jobs = Counter((folder / "jobs.txt").read_text().splitlines())
+        assert {r.level for r in results(folder).values()} == {3}
+        # A task that was killed before its result was on disk runs again; nothing else does.
+        assert sum(n - 1 for n in jobs.values()) <= 2 * kills
+    # Only a reply that was in flight at a kill may be asked for again.
+    assert len(repeated) <= kills
+    assert kills >= KILLS
+
+
+def test_the_gate_stops_before_programming_and_an_edit_must_hold_together(tmp_path):
+    m = materials(tmp_path)
+    assert invoke(m, review=True) == "waiting_for_review"
+    assert not results(tmp_path)
+    protocol = json.loads((tmp_path / "protocol.json").read_text())
+    edited = tmp_path / "edited.json"
+
+    protocol["parts"][0]["refs"] = [{"paper": "nobody1999", "part": "P1", "steps": []}]
+    edited.write_text(json.dumps(protocol))
+    with pytest.raises(WrongUse, match="no report of 'nobody1999'"):
+        accept_edit(m.store, edited)
+
+    protocol["parts"][0]["refs"] = []
+    protocol["parts"][0]["steps"][0]["datasets"] = ["gse99999"]
+    edited.write_text(json.dumps(protocol))
+    with pytest.raises(WrongUse, match="did not verify"):
+        accept_edit(m.store, edited)
+
+    protocol["parts"][0]["steps"][0]["datasets"] = ["gbsg2"]
+    protocol["parts"][0]["title"] = "A title by a person"
+    edited.write_text(json.dumps(protocol))
+    assert accept_edit(m.store, edited).version == 2
+    assert invoke(materials(tmp_path), review=False) == "done"
+    assert m.store.read(tmp_path / "protocol.json", Protocol).parts[0].title == "A title by a person"
+
+
+def test_a_used_up_budget_stops_the_run_and_a_larger_one_carries_it_on(tmp_path):
+    with pytest.raises(BudgetExhausted):
+        invoke(materials(tmp_path, budget=Budget(tokens=900)), review=False)
+    assert list((tmp_path / "papers").iterdir()) or (tmp_path / "calls.sqlite").exists()
+    assert invoke(materials(tmp_path), review=False) == "done"
+
+
+def test_a_failed_script_is_repaired_or_shown_as_failed(tmp_path):
+    sandbox = FakeSandbox(fail=50)
+    assert invoke(materials(tmp_path, sandbox=sandbox), review=False) == "done"
+    ended = results(tmp_path)
+    assert {r.level for r in ended.values()} == {0}
+    assert all("no such column" in r.attempts[0].error for r in ended.values() if r.attempts)
+    assert all(not r.findings for r in ended.values())
+
+
+def test_time_outside_model_and_sandbox_is_counted(tmp_path):
+    m = materials(tmp_path, delay_s=0.02)
+    started = time.monotonic()
+    invoke(m, review=False)
+    assert 0 < m.log.spent("kind")["model"] < time.monotonic() - started
+    assert set(m.log.spent("stage")) == {"search", "literature", "design", "programming"}

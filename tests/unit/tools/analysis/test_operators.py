@@ -1,0 +1,200 @@
+"""Every operator on data with planted truths: it finds them, its outputs pass their checks, and tampering fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("lifelines")
+pytest.importorskip("sklearn")
+pytest.importorskip("statsmodels")
+
+from labwright.tools.analysis.checks import check  # noqa: E402 - after the stack is known to be there
+from labwright.tools.analysis.contracts import OPERATORS  # noqa: E402
+
+CASES: dict[str, dict[str, Any]] = {
+    "cohort_summary": {"group_column": "er"},
+    "survival_curves": {"group_column": "site"},
+    "cox_regression": {"covariates": ["age", "er"], "feature": "G10"},
+    "prognostic_features": {},
+    "survival_signature": {"folds": 3},
+    "differential_expression": {"group_column": "er", "block_column": "site"},
+    "cluster_samples": {"clusters": 2, "label_column": "er"},
+    "marker_features": {"group_column": "er"},
+    "classify_samples": {"group_column": "er", "repeats": 2},
+}
+Run = Callable[..., tuple[Path, dict[str, Any]]]
+
+
+def failed(results: list[dict[str, Any]]) -> list[str]:
+    return [f"{r['check']}: {r['detail']}" for r in results if not r["passed"]]
+
+
+def findings(out: Path) -> list[dict[str, Any]]:
+    return json.loads((out / "findings.json").read_text(encoding="utf-8"))["findings"]
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_outputs_pass_their_checks(name: str, tiny: Path, run_operator: Run) -> None:
+    out, params = run_operator(name, tiny, CASES[name])
+    assert sorted(path.name for path in out.iterdir()) == sorted(spec.name for spec in OPERATORS[name].outputs)
+    assert failed(check(name, params, tiny, out)) == []
+
+
+def test_counts_pass_their_checks_and_find_the_planted_genes(tiny_counts: Path, run_operator: Run) -> None:
+    out, params = run_operator("differential_expression", tiny_counts, {"group_column": "dex", "block_column": "cell"})
+    assert failed(check("differential_expression", params, tiny_counts, out)) == []
+    tops = {finding["where"]["row"]["feature"] for finding in findings(out)}
+    assert tops <= {f"G{i}" for i in range(20)}
+    assert all(finding["direction"] == "up" for finding in findings(out))
+
+
+def test_drugs_pass_their_checks_both_ways(tiny_drugs: Path, run_operator: Run) -> None:
+    for params in ({"alteration": "A_mut"}, {"drug": "drug 0"}):
+        out, full = run_operator("drug_association", tiny_drugs, params)
+        assert failed(check("drug_association", full, tiny_drugs, out)) == []
+        assert findings(out)[0]["where"]["row"]["feature"] in ("drug 0", "A_mut")
+        assert findings(out)[0]["direction"] == "down"
+
+
+def test_enrichment_finds_the_planted_set(tiny: Path, run_operator: Run, tmp_path: Path) -> None:
+    upstream, _ = run_operator("differential_expression", tiny, {"group_column": "er"})
+    card = json.loads((tiny / "card.json").read_text(encoding="utf-8"))
+    large = tmp_path / "large" / "tiny"
+    shutil.copytree(tiny.parent, large.parent)
+    (large / "card.json").write_text(json.dumps({**card, "n_features": 600}), encoding="utf-8")
+    out, params = run_operator("gene_set_enrichment", large, {"min_size": 5}, upstream)
+    assert findings(out)[0]["where"]["row"]["gene_set"] == "receptor"
+    assert failed(check("gene_set_enrichment", params, large, out, upstream)) == []
+    (upstream / "differential_expression.csv").write_text(
+        (upstream / "differential_expression.csv").read_text().replace("G3,", "G3x,"), encoding="utf-8"
+    )
+    assert failed(check("gene_set_enrichment", params, large, out, upstream))
+
+
+def test_planted_truths_are_found(tiny: Path, run_operator: Run) -> None:
+    out, _ = run_operator("prognostic_features", tiny, {})
+    assert findings(out)[0]["where"]["row"] == {"feature": "G10"}
+    out, _ = run_operator("differential_expression", tiny, {"group_column": "er"})
+    assert {f["where"]["row"]["feature"] for f in findings(out)} == {f"G{i}" for i in range(10)}
+    out, _ = run_operator("survival_signature", tiny, {"folds": 3})
+    assert findings(out)[0]["value"] > 0.65
+    out, _ = run_operator("classify_samples", tiny, {"group_column": "er", "repeats": 2})
+    assert findings(out)[0]["value"] > 0.95
+
+
+def test_labels_without_truth_are_not_predicted(tiny: Path, run_operator: Run) -> None:
+    out, _ = run_operator("classify_samples", tiny, {"group_column": "site", "repeats": 2})
+    assert findings(out)[0]["value"] < 0.65
+
+
+def test_equal_seeds_give_equal_bytes(tiny: Path, run_operator: Run, tmp_path: Path) -> None:
+    out, _ = run_operator("survival_signature", tiny, {"folds": 3, "seed": 4})
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    out, _ = run_operator("survival_signature", tiny, {"folds": 3, "seed": 4})
+    assert first == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def _change_number(path: Path, column: str) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    row = table.index[table[column].notna()][0]
+    table.loc[row, column] = float(table.loc[row, column]) * 0.7 + 0.01
+    table.to_csv(path, index=False)
+
+
+def _drop_row(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+
+
+TAMPER = {
+    "cohort_summary": [("cohort_summary.csv", "value"), ("sample_quality.csv", "total")],
+    "survival_curves": [("survival_curves.csv", "median"), ("survival_curves.csv", "expected"), ("log_rank.csv", "p")],
+    "cox_regression": [("cox_regression.csv", "p"), ("cox_regression.csv", "hazard_ratio"), ("concordance.csv", "concordance")],
+    "prognostic_features": [("prognostic_features.csv", "p"), ("prognostic_features.csv", "fdr"), ("prognostic_features.csv", "coefficient")],
+    "survival_signature": [("held_out_risk.csv", "risk"), ("concordance.csv", "concordance"), ("held_out_risk.csv", "time")],
+    "differential_expression": [("differential_expression.csv", "p"), ("differential_expression.csv", "fdr"), ("differential_expression.csv", "mean_test")],
+    "cluster_samples": [("cluster_quality.csv", "value"), ("cluster_markers.csv", "p")],
+    "marker_features": [("marker_features.csv", "p"), ("marker_features.csv", "auc"), ("marker_features.csv", "difference")],
+    "classify_samples": [("performance.csv", "mean"), ("predictions.csv", "p_negative")],
+}
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_tampered_outputs_fail(name: str, tiny: Path, run_operator: Run, tmp_path: Path) -> None:
+    out, params = run_operator(name, tiny, CASES[name])
+
+    def after(change: Callable[[Path], None]) -> list[str]:
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(out, copy)
+        change(copy)
+        return failed(check(name, params, tiny, copy))
+
+    for file, column in TAMPER[name]:
+        assert after(lambda copy, f=file, c=column: _change_number(copy / f, c)), f"{file}: {column}"
+    for spec in OPERATORS[name].outputs:
+        assert after(lambda copy, s=spec: (copy / s.name).unlink()), f"{spec.name} removed"
+        assert after(lambda copy, s=spec: (copy / s.name).write_text("x")), f"{spec.name} is one letter"
+        if spec.type == "figure":
+            assert after(lambda copy, s=spec: _blank(copy / s.name)), "blank figure"
+        if spec.type == "table" and spec.name != "signature.csv":
+            assert after(lambda copy, s=spec: _drop_row(copy / s.name)), f"{spec.name} lost a row"
+
+
+def _blank(path: Path) -> None:
+    import matplotlib.image
+    import numpy as np
+
+    matplotlib.image.imsave(path, np.ones((600, 900, 3)))
+
+
+@pytest.mark.parametrize("field", ["value", "statement", "file", "where"])
+def test_a_changed_finding_fails(field: str, tiny: Path, run_operator: Run) -> None:
+    out, params = run_operator("differential_expression", tiny, {"group_column": "er"})
+    path = out / "findings.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    finding = document["findings"][0]
+    finding[field] = {
+        "value": finding["value"] * 1.01,
+        "statement": "log2 fold change 9.87",
+        "file": "volcano.png",
+        "where": {"row": {"feature": "nothing"}, "column": "p"},
+    }[field]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert failed(check("differential_expression", params, tiny, out))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("survival_curves", {"group_column": "sex"}, "no grouping column 'sex'"),
+        ("survival_curves", {"feature": "g10"}, "near: G10"),
+        ("survival_curves", {}, "exactly one"),
+        ("differential_expression", {"group_column": "er", "reference": "negative", "test": "x"}, "needed are 3"),
+        ("cox_regression", {"covariates": ["days"]}, "no clinical covariate"),
+        ("drug_association", {"drug": "x"}, "not in the data"),
+        ("gene_set_enrichment", {}, "differential_expression"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(name: str, arguments: dict[str, Any], message: str, tiny: Path, tmp_path: Path) -> None:
+    import labwright.tools.analysis as operators
+
+    study = operators.open_study(tiny, tmp_path)
+    with pytest.raises(ValueError, match=message) as caught:
+        getattr(operators, name)(study, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
+    import labwright.tools.analysis as operators
+
+    with pytest.raises(ValueError, match="no converted data set"):
+        operators.open_study(tmp_path)
