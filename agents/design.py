@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 from labwright.agents.parameters import describe, fill
 from labwright.agents.prompting import prompt
 from labwright.agents.search import Choice, choose_by, dataset_brief
+from labwright.agents.texts import whole
 from labwright.domain import Analysis, Objective, Paper, Part, Protocol, Ref, Report, Step
 from labwright.models.ask import Session, ask
 from labwright.tools.analysis.contracts import OPERATORS, feasible
@@ -37,6 +38,8 @@ LEAST_PROBABILITY = 0.5
 LEAST_SHARE = 0.5
 """An analysis after the first is chosen at this share of the first one's score or above."""
 MOST_SOURCES = 6
+LOGIC, PURPOSE, OUTLINE, DETAILS = 300, 150, 260, 320
+"""Most characters of the text fields."""
 
 
 class _Answer(BaseModel):
@@ -209,14 +212,14 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         "Heading",
         __base__=_Answer,
         title=(Annotated[str, StringConstraints(min_length=8, max_length=70)], ...),
-        purpose=(Annotated[str, StringConstraints(min_length=20, max_length=120)], ...),
+        purpose=(Annotated[str, StringConstraints(min_length=20, max_length=PURPOSE)], ...),
         sources=(_codes(brief.sources), ...),
     )
     schema = create_model(
         "Headings",
         __base__=_Answer,
-        logic=(Annotated[str, StringConstraints(min_length=30, max_length=220)], ...),
-        parts=(list[part], Field(min_length=n, max_length=n)),  # type: ignore[valid-type]
+        logic=(Annotated[str, StringConstraints(min_length=30, max_length=LOGIC)], ...),
+        parts=(list[part], Field(min_length=n, max_length=n)),
     )
     lines = "\n".join(f"{i}. {p.title}" for i, p in enumerate(protocol.parts, start=1))
     asked = prompt("headings").render(
@@ -227,7 +230,7 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         advice=advice,
     )
     plain = [
-        {"title": p.title, "purpose": p.purpose[:120], "sources": [s.code for s in brief.sources[:1]]}
+        {"title": p.title, "purpose": p.purpose[:PURPOSE], "sources": [s.code for s in brief.sources[:1]]}
         for p in protocol.parts
     ]
     fallback = schema.model_validate({"logic": protocol.logic, "parts": plain})
@@ -237,13 +240,13 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         p.model_copy(
             update={
                 "title": said["title"],
-                "purpose": said["purpose"],
+                "purpose": whole(said["purpose"], PURPOSE),
                 "refs": tuple(known[c].ref() for c in dict.fromkeys(said["sources"])),
             }
         )
         for p, said in zip(protocol.parts, answer["parts"], strict=True)
     )
-    return protocol.model_copy(update={"logic": answer["logic"], "parts": parts})
+    return protocol.model_copy(update={"logic": whole(answer["logic"], LOGIC), "parts": parts})
 
 
 def outlines(session: Session | None, brief: Brief, protocol: Protocol, advice: str = "") -> Protocol:
@@ -252,10 +255,10 @@ def outlines(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         parts = tuple(p.model_copy(update={"outline": p.purpose}) for p in protocol.parts)
         return protocol.model_copy(update={"parts": parts})
     n = len(protocol.parts)
-    text = Annotated[str, StringConstraints(min_length=30, max_length=200)]
+    text = Annotated[str, StringConstraints(min_length=30, max_length=OUTLINE)]
     schema = create_model("Outlines", __base__=_Answer, outlines=(list[text], Field(min_length=n, max_length=n)))
     lines = "\n".join(
-        f"{i}. {p.title} (analysis: {OPERATORS[p.steps[0].operator].title}): {p.purpose}"
+        f"{i}. {p.title}. Method: {OPERATORS[p.steps[0].operator].reference}"
         for i, p in enumerate(protocol.parts, start=1)
     )
     asked = prompt("outlines").render(
@@ -265,9 +268,14 @@ def outlines(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         sources=brief.source_lines(outlines=True),
         advice=advice,
     )
-    fallback = schema.model_validate({"outlines": [f"{p.purpose} {p.title}."[:200].ljust(30) for p in protocol.parts]})
+    fallback = schema.model_validate(
+        {"outlines": [f"{p.purpose} {p.title}."[:OUTLINE].ljust(30) for p in protocol.parts]}
+    )
     said = ask(session, asked, schema, max_tokens=30 + 70 * n, fallback=lambda: fallback).value.model_dump()
-    parts = tuple(p.model_copy(update={"outline": o}) for p, o in zip(protocol.parts, said["outlines"], strict=True))
+    parts = tuple(
+        p.model_copy(update={"outline": whole(o, OUTLINE)})
+        for p, o in zip(protocol.parts, said["outlines"], strict=True)
+    )
     return protocol.model_copy(update={"parts": parts})
 
 
@@ -300,13 +308,15 @@ def details(session: Session | None, brief: Brief, part: Part, features: Sequenc
 
     codes = Literal[tuple(steps)] if steps else str
     extra = {
-        "details": (Annotated[str, StringConstraints(min_length=40, max_length=280)], ...),
+        "details": (Annotated[str, StringConstraints(min_length=40, max_length=DETAILS)], ...),
         "sources": (Annotated[list[codes], Field(max_length=2 if steps else 0)], ...),  # type: ignore[valid-type]
     }
     filled = fill(session, brief.objective, contract, brief.card, features, render=render, extra=extra)
     said = filled.extra or {"details": describe(contract, filled.parameters, brief.card), "sources": []}
     refs = tuple(steps[c][0].ref([steps[c][1]]) for c in dict.fromkeys(said["sources"]))
-    done = step.model_copy(update={"parameters": filled.parameters, "details": said["details"], "refs": refs})
+    done = step.model_copy(
+        update={"parameters": filled.parameters, "details": whole(said["details"], DETAILS), "refs": refs}
+    )
     return part.model_copy(update={"steps": (done,)})
 
 

@@ -13,11 +13,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
 from labwright.agents.prompting import prompt
+from labwright.agents.texts import whole
 from labwright.domain import Analysis, Objective, Paper, Quote, Report, ReportPart, ReportStep
 from labwright.models.ask import Session, ask, choose
 from labwright.tools.evidence import sentences
 
 MOST_SENTENCES = 14
+OUTLINE, ADVICE, DONE = 170, 130, 100
+"""Most characters of the text fields."""
 Referability = Literal["high", "medium", "low"]
 GRADES: tuple[Referability, ...] = ("high", "medium", "low")
 
@@ -34,7 +37,7 @@ class PartDraft(_Answer):
     """A part as the model names it."""
 
     title: Annotated[str, StringConstraints(min_length=6, max_length=60)]
-    outline: Annotated[str, StringConstraints(min_length=15, max_length=140)]
+    outline: Annotated[str, StringConstraints(min_length=15, max_length=OUTLINE)]
 
 
 class PartsDraft(_Answer):
@@ -46,8 +49,8 @@ class PartsDraft(_Answer):
 class Advice(_Answer):
     """Why a part helps and what to borrow."""
 
-    reason: Annotated[str, StringConstraints(min_length=10, max_length=100)]
-    borrow: Annotated[str, StringConstraints(min_length=10, max_length=100)]
+    reason: Annotated[str, StringConstraints(min_length=10, max_length=ADVICE)]
+    borrow: Annotated[str, StringConstraints(min_length=10, max_length=ADVICE)]
 
 
 def steps_schema(n: int) -> type[BaseModel]:
@@ -55,17 +58,17 @@ def steps_schema(n: int) -> type[BaseModel]:
     step = create_model(
         "StepDraft",
         __base__=_Answer,
-        done=(_text(8, 80), ...),
-        sentence=(Literal[tuple(range(1, n + 1))], ...),
+        done=(_text(8, DONE), ...),
+        sentence=(Annotated[int, Field(ge=1, le=n)], ...),
     )
-    return create_model("StepsDraft", __base__=_Answer, steps=(list[step], Field(min_length=1, max_length=2)))  # type: ignore[valid-type]
+    return create_model("StepsDraft", __base__=_Answer, steps=(list[step], Field(min_length=1, max_length=2)))
 
 
 def passages(
     objective: Objective,
     paper: Paper,
     document: str,
-    encode: Callable[[Sequence[str]], np.ndarray],  # type: ignore[type-arg]
+    encode: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Quote]:
     """The sentences put before the model, in reading order: all, or those nearest to the objective."""
     found = sentences(paper.id, document)
@@ -85,35 +88,39 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) ->
         paper: the paper.
         shown: the sentences to read, at least one.
     """
-    whole = PartsDraft(parts=[PartDraft(title=paper.title[:60].ljust(6), outline=_clip(shown[0].text, 140))])
+    bare = PartsDraft(parts=[PartDraft(title=paper.title[:60].ljust(6), outline=_clip(shown[0].text, OUTLINE))])
     if session is None:
         steps = [ReportStep(id=f"S{i + 1}", details=q.text, quotes=(q,)) for i, q in enumerate(shown[:4])]
-        only = whole.parts[0]
+        only = bare.parts[0]
         return Report(
             paper=paper.id,
             parts=(ReportPart(id="P1", title=only.title, outline=only.outline, steps=tuple(steps)),),
         )
     numbered = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
     asked = prompt("report_parts").render(title=paper.title, sentences=numbered)
-    drafts = ask(session, asked, PartsDraft, max_tokens=190, fallback=lambda: whole).value.parts
+    drafts = ask(session, asked, PartsDraft, max_tokens=190, fallback=lambda: bare).value.parts
     parts = []
     for number, draft in enumerate(drafts, start=1):
         part = f"{draft.title}. {draft.outline}"
         steps = _steps(session, paper.title, numbered, part, shown)
-        parts.append(ReportPart(id=f"P{number}", title=draft.title, outline=draft.outline, steps=tuple(steps)))
+        parts.append(
+            ReportPart(id=f"P{number}", title=draft.title, outline=whole(draft.outline, OUTLINE), steps=tuple(steps))
+        )
     return Report(paper=paper.id, parts=tuple(parts))
 
 
 def _steps(session: Session, title: str, numbered: str, part: str, shown: Sequence[Quote]) -> list[ReportStep]:
     schema = steps_schema(len(shown))
     asked = prompt("report_steps").render(title=title, sentences=numbered, part=part)
-    first = schema.model_validate({"steps": [{"done": _clip(shown[0].text, 80), "sentence": 1}]})
+    first = schema.model_validate({"steps": [{"done": _clip(shown[0].text, DONE), "sentence": 1}]})
     answer = ask(session, asked, schema, max_tokens=120, fallback=lambda: first).value.model_dump()
     seen: dict[int, ReportStep] = {}
     for step in answer["steps"]:
         number = int(step["sentence"])
         if number not in seen:
-            seen[number] = ReportStep(id=f"S{len(seen) + 1}", details=step["done"], quotes=(shown[number - 1],))
+            seen[number] = ReportStep(
+                id=f"S{len(seen) + 1}", details=whole(step["done"], DONE), quotes=(shown[number - 1],)
+            )
     return list(seen.values())
 
 
@@ -142,8 +149,8 @@ def analyse(session: Session | None, objective: Objective, paper: Paper, report:
             paper=paper.id,
             part=part.id,
             referability=max(GRADES, key=lambda g: grade.value[g]),
-            reason=said.reason,
-            suggestions=said.borrow,
+            reason=whole(said.reason, ADVICE),
+            suggestions=whole(said.borrow, ADVICE),
             probability={g: round(p, 4) for g, p in grade.value.items()},
         )
         for part, grade, said in zip(report.parts, grades, advice, strict=True)

@@ -101,7 +101,7 @@ def listing(schema: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     return "\n".join(lines) or "- none"
 
 
-def fill(
+def fill(  # noqa: PLR0913  (who, what for, with which data, and how it is asked)
     session: Session | None,
     objective: Objective,
     contract: OperatorContract,

@@ -74,9 +74,7 @@ def engine_info(address: EngineAddress, runtime: str | None) -> EngineInfo:
 class DockerSandbox:
     """A sandbox on a Docker engine; made by :func:`labwright.sandbox.connect.connect`, which probes it."""
 
-    def __init__(
-        self, address: EngineAddress, image: ImageInfo, staging: Path, *, runtime: str | None = None
-    ) -> None:
+    def __init__(self, address: EngineAddress, image: ImageInfo, staging: Path, *, runtime: str | None = None) -> None:
         """Bind an engine and an image.
 
         Args:
@@ -158,9 +156,7 @@ class DockerSandbox:
     def _create(self, api: APIClient, job: Job, stage: Stage) -> str:
         labels = owner.labels(job.run_id)
         binds = settings.mounts(job.limits, inputs=str(stage.inputs), work=str(stage.work), labels=labels)
-        config = settings.host_config(
-            api, job.limits, binds=binds, cores=self.engine.cores, runtime=self._runtime
-        )
+        config = settings.host_config(api, job.limits, binds=binds, cores=self.engine.cores, runtime=self._runtime)
         created = api.create_container(
             self.image.id,
             user=settings.USER,

@@ -64,9 +64,7 @@ class Tail:
 class Execution:
     """The run of one script."""
 
-    def __init__(
-        self, api: APIClient, container: str, limits: Limits, new_api: Callable[[], APIClient]
-    ) -> None:
+    def __init__(self, api: APIClient, container: str, limits: Limits, new_api: Callable[[], APIClient]) -> None:
         self._api = api
         self._container = container
         self._limits = limits

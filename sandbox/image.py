@@ -188,16 +188,12 @@ def _make_base(client: docker.DockerClient, tag: str, progress: Progress) -> Non
         shutil.rmtree(root)
         repository, name = tag.split(":")
         changes = ["ENV PATH=/usr/local/bin:/usr/bin", f"LABEL {LABEL}=base"]
-        answer = client.api.import_image_from_file(
-            str(archive), repository=repository, tag=name, changes=changes
-        )
+        answer = client.api.import_image_from_file(str(archive), repository=repository, tag=name, changes=changes)
     if "error" in str(answer):
         raise EngineMissing(f"the engine refused the base image: {str(answer).strip()[-300:]}")
 
 
-def pip_settings(
-    environment: Mapping[str, str] | None = None, files: list[Path] | None = None
-) -> dict[str, str]:
+def pip_settings(environment: Mapping[str, str] | None = None, files: list[Path] | None = None) -> dict[str, str]:
     """The package index that this machine's pip is configured for, as pip's environment variables.
 
     Only what can be used inside a build: an index, not a folder of this machine.
@@ -219,9 +215,7 @@ def pip_settings(
     return {key: value for key, value in settings.items() if not value.startswith("file:")}
 
 
-def _docker_build(
-    client: docker.DockerClient, folder: Path, names: tuple[str, str], progress: Progress
-) -> None:
+def _docker_build(client: docker.DockerClient, folder: Path, names: tuple[str, str], progress: Progress) -> None:
     """Build `folder`; `names` are the base's and the result's."""
     base_image, tag = names
     arguments = {"BASE_IMAGE": base_image} | pip_settings()

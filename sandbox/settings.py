@@ -68,9 +68,7 @@ def mounts(limits: Limits, *, inputs: str, work: str, labels: dict[str, str]) ->
     ]
 
 
-def host_config(
-    api: APIClient, limits: Limits, *, binds: list[Mount], cores: int, runtime: str | None
-) -> Any:
+def host_config(api: APIClient, limits: Limits, *, binds: list[Mount], cores: int, runtime: str | None) -> Any:
     """Everything the engine enforces, in the engine's terms.
 
     Args:

@@ -35,7 +35,9 @@ class FakeSandbox:
             (out_dir / "verdicts.json").write_text(json.dumps([{"check": "recomputed", "passed": True, "detail": ""}]))
         elif self._fail > 0:
             self._fail -= 1
-            return self._result(out_dir, job, exit_code=1, stderr='File "/work/script.py", line 9\nValueError: no such column')
+            return self._result(
+                out_dir, job, exit_code=1, stderr='File "/work/script.py", line 9\nValueError: no such column'
+            )
         else:
             name = next(n for n in OPERATORS if f"import {n}," in job.script)
             for output in OPERATORS[name].outputs:

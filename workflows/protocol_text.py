@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labwright.domain import Paper, Protocol, Ref
 from labwright.store import RunStore
+from labwright.tools.analysis.contracts import OPERATORS
 
 
 def protocol_markdown(protocol: Protocol, store: RunStore) -> str:
@@ -25,6 +26,8 @@ def protocol_markdown(protocol: Protocol, store: RunStore) -> str:
         for step in part.steps:
             lines += [f"### Step {step.id} ({step.kind})", "", step.details, ""]
             lines += [f"- analysis: `{step.operator}`", f"- data: {', '.join(step.datasets)}"]
+            if step.operator in OPERATORS:
+                lines += [f"- method: {OPERATORS[step.operator].reference}"]
             lines += [f"- {k}: {v}" for k, v in step.parameters.items() if v is not None and k != "seed"]
             lines += [f"- input: outputs of step {i}" for i in step.inputs]
             lines += ["", *_cited("Sources", step.refs, store)]

@@ -107,7 +107,7 @@ def _table_meets(path: Path, check: dict[str, Any]) -> bool:
         rows = [r for r in rows if _cell_fits(r.get(name, ""), value)]
     head = rows[: check.get("n", len(rows))]
     hits = {str(r[check["column"]]).upper() for r in head} & {str(w).upper() for w in check["any_of"]}
-    return len(hits) >= check["min_hits"]
+    return bool(len(hits) >= check["min_hits"])
 
 
 def _cell_fits(cell: str, wanted: Any) -> bool:

@@ -79,6 +79,10 @@ def check_cluster_samples(evidence: Evidence) -> Iterator[Check]:
 def _check_markers(evidence: Evidence, names: pd.Series) -> Iterator[Check]:
     markers = evidence.table("cluster_markers.csv").astype({"cluster": str, "feature": str})
     yield from _retest(evidence, markers.iloc[evidence.pick(len(markers))], names, "cluster")
+    wanted = {
+        cluster: min(20, len(evidence.study.matrix)) for cluster, size in names.value_counts().items() if size >= 3
+    }
+    yield verdict("20 markers for each cluster", markers["cluster"].value_counts().to_dict() == wanted)
     first = markers[markers["cluster"] == "1"]
     inside = (names == "1").to_numpy()
     values = evidence.study.expression

@@ -53,9 +53,7 @@ def test_wall_limit_ends_a_script_that_ignores_signals(sandbox: DockerSandbox, t
 
 
 def test_memory_bomb(sandbox: DockerSandbox, tmp_path: Path) -> None:
-    result = attack(
-        sandbox, tmp_path / "out", "held = []\nwhile len(held) < 600: held.append(bytearray(1 << 20))\n"
-    )
+    result = attack(sandbox, tmp_path / "out", "held = []\nwhile len(held) < 600: held.append(bytearray(1 << 20))\n")
     assert (result.cause, result.exit_code) == ("oom", None)
 
 

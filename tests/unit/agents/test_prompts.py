@@ -35,7 +35,17 @@ def test_a_missing_or_spare_variable_is_an_error(values):
 
 def test_no_prompt_names_what_is_special_to_a_benchmark_objective():
     ordinary = set(" ".join(" ".join(v) for v in rendered().values()).casefold().split())
-    special = {"metastasis", "dexamethasone", "oestrogen", "estrogen", "pbmc", "infarction", "airway", "breast", "signature"}
+    special = {
+        "metastasis",
+        "dexamethasone",
+        "oestrogen",
+        "estrogen",
+        "pbmc",
+        "infarction",
+        "airway",
+        "breast",
+        "signature",
+    }
     assert not ordinary & special
     for path in (ROOT / "eval" / "suites" / "objectives").glob("*.yaml"):
         text = yaml.safe_load(path.read_text(encoding="utf-8"))["text"]

@@ -15,7 +15,10 @@ OBJECTIVE = Objective(text="Which genes predict relapse?")
 
 def run(tmp_path, scores, *, accept=4.5, rewrites=2, faults=lambda c: {}):
     """Candidates are "c0", "c1", ...; the model's p(yes) gives them the scores wanted."""
-    rules = [{"match": f"candidate c{i}\n", "probabilities": {"yes": (s - 1) / 4, "no": 1 - (s - 1) / 4}} for i, s in enumerate(scores)]
+    rules = [
+        {"match": f"candidate c{i}\n", "probabilities": {"yes": (s - 1) / 4, "no": 1 - (s - 1) / 4}}
+        for i, s in enumerate(scores)
+    ]
     session = Session(role="reviewer", backend="t", chat=ScriptedChat(rules=rules), log=CallLog(tmp_path / "c.sqlite"))
     stage = Stage("Plan", {"logic": "Is it logical?"}, lambda c: f"candidate {c}\n", faults, accept)
     advice: list[str] = []

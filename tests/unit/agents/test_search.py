@@ -22,7 +22,13 @@ def test_t7_keep_rule_keeps_the_last_three_in_order():
 
 
 def test_every_candidate_has_a_reason_and_none_disappears():
-    papers = [paper("a", 5), paper("b", 4.5), paper("c", 1), paper("d", None), paper("e", 5, retraction=Retraction(status="retracted"))]
+    papers = [
+        paper("a", 5),
+        paper("b", 4.5),
+        paper("c", 1),
+        paper("d", None),
+        paper("e", 5, retraction=Retraction(status="retracted")),
+    ]
     marked = {p.id: p.reason for p in keep_papers(papers, 4, 1)}
     assert set(marked) == set("abcde")
     assert marked["a"].startswith("kept")
@@ -42,13 +48,21 @@ def session(tmp_path, rules):
 
 
 def test_helpfulness_is_two_thirds_cosine_and_one_third_model(tmp_path):
-    s = session(tmp_path, [{"match": "Title a", "probabilities": {"1": 1.0}}, {"match": "Title b", "probabilities": {"5": 1.0}}])
+    s = session(
+        tmp_path, [{"match": "Title a", "probabilities": {"1": 1.0}}, {"match": "Title b", "probabilities": {"5": 1.0}}]
+    )
     scored = score_papers(s, OBJECTIVE, [paper("a"), paper("b")], {"a": 0.6, "b": 0.6})
-    assert [(p.id, p.helpfulness) for p in scored] == [("b", pytest.approx(5.0)), ("a", pytest.approx(11 / 3, abs=1e-3))]
+    assert [(p.id, p.helpfulness) for p in scored] == [
+        ("b", pytest.approx(5.0)),
+        ("a", pytest.approx(11 / 3, abs=1e-3)),
+    ]
 
 
 def test_a_choice_that_code_overrules_is_logged_as_codes(tmp_path):
-    rules = [{"match": "is it near", "probabilities": {"yes": 0.5, "no": 0.5}}, {"match": "is it far", "probabilities": {"yes": 0.6, "no": 0.4}}]
+    rules = [
+        {"match": "is it near", "probabilities": {"yes": 0.5, "no": 0.5}},
+        {"match": "is it far", "probabilities": {"yes": 0.6, "no": 0.4}},
+    ]
     s = session(tmp_path, rules)
     candidates = {"near": ("near", 0.9), "far": ("far", 0.1)}
     ranked = choose_by(s, candidates, lambda c: Prompt("q", "h", "s", f"is it {c}"), 2)

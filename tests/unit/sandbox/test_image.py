@@ -36,9 +36,7 @@ def test_tag_changes_with_any_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_package_index_of_the_machine_reaches_the_build(tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
-    config.write_text(
-        "[global]\nindex-url = https://index.invalid/simple\ncert = /a/ca.pem\nfind-links = /wheels\n"
-    )
+    config.write_text("[global]\nindex-url = https://index.invalid/simple\ncert = /a/ca.pem\nfind-links = /wheels\n")
     settings = image.pip_settings({"PIP_CERT": "/b/ca.pem", "PIP_FIND_LINKS": "/wheels"}, [config])
     assert settings == {"PIP_INDEX_URL": "https://index.invalid/simple", "PIP_CERT": "/b/ca.pem"}
 
@@ -53,7 +51,5 @@ def test_every_requirement_is_pinned_with_a_hash() -> None:
     entries = re.findall(r"^([a-z0-9_.-]+)==\S+ \\\n\s+--hash=sha256:", locked, flags=re.M)
     assert len(entries) == len(re.findall(r"^[a-z]", locked, flags=re.M))
     assert "://" not in locked
-    wanted = {
-        line.split("==")[0] for line in (Path(str(package)) / "requirements.in").read_text().splitlines()
-    }
+    wanted = {line.split("==")[0] for line in (Path(str(package)) / "requirements.in").read_text().splitlines()}
     assert {name for name in wanted if name and not name.startswith("#")} <= set(entries)

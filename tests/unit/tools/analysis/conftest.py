@@ -48,7 +48,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     age = rng.normal(60, 10, size=N)
     hazard = np.exp(1.1 * values[10] + 0.05 * (age - 60))
     time = rng.exponential(400 / hazard).round() + 1
-    samples = pd.DataFrame({"sample": [f"s{i:02d}" for i in range(N)], "er": er, "site": np.tile(["a", "b", "c"], N // 3)})
+    samples = pd.DataFrame(
+        {"sample": [f"s{i:02d}" for i in range(N)], "er": er, "site": np.tile(["a", "b", "c"], N // 3)}
+    )
     samples["age"], samples["days"], samples["death"] = age, np.minimum(time, 900), (time < 900).astype(float)
     samples.loc[3, "age"] = np.nan
     matrix = pd.DataFrame(values.astype("float32"), columns=samples["sample"])

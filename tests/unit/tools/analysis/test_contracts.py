@@ -26,10 +26,19 @@ CARD: dict[str, Any] = {
     "survival": {"time": "days", "event": "death", "unit": "days", "endpoint": "death"},
     "files": {"samples.parquet": "", "matrix.parquet": ""},
 }
-NAMES = (
-    "cohort_summary survival_curves cox_regression prognostic_features survival_signature differential_expression "
-    "gene_set_enrichment cluster_samples marker_features classify_samples drug_association"
-).split()
+NAMES = [
+    "cohort_summary",
+    "survival_curves",
+    "cox_regression",
+    "prognostic_features",
+    "survival_signature",
+    "differential_expression",
+    "gene_set_enrichment",
+    "cluster_samples",
+    "marker_features",
+    "classify_samples",
+    "drug_association",
+]
 
 
 def test_the_eleven_operators_are_there() -> None:

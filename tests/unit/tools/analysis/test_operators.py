@@ -14,8 +14,8 @@ pytest.importorskip("lifelines")
 pytest.importorskip("sklearn")
 pytest.importorskip("statsmodels")
 
-from labwright.tools.analysis.checks import check  # noqa: E402 - after the stack is known to be there
-from labwright.tools.analysis.contracts import OPERATORS  # noqa: E402
+from labwright.tools.analysis.checks import check
+from labwright.tools.analysis.contracts import OPERATORS
 
 CASES: dict[str, dict[str, Any]] = {
     "cohort_summary": {"group_column": "er"},
@@ -82,7 +82,7 @@ def test_planted_truths_are_found(tiny: Path, run_operator: Run) -> None:
     assert findings(out)[0]["where"]["row"] == {"feature": "G10"}
     out, _ = run_operator("differential_expression", tiny, {"group_column": "er"})
     assert {f["where"]["row"]["feature"] for f in findings(out)} == {f"G{i}" for i in range(10)}
-    out, _ = run_operator("survival_signature", tiny, {"folds": 3})
+    out, _ = run_operator("survival_signature", tiny, {"folds": 3, "penalty": "lasso"})
     assert findings(out)[0]["value"] > 0.65
     out, _ = run_operator("classify_samples", tiny, {"group_column": "er", "repeats": 2})
     assert findings(out)[0]["value"] > 0.95
@@ -104,6 +104,7 @@ def _change_number(path: Path, column: str) -> None:
     import pandas as pd
 
     table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    table[column] = table[column].astype(float)
     row = table.index[table[column].notna()][0]
     table.loc[row, column] = float(table.loc[row, column]) * 0.7 + 0.01
     table.to_csv(path, index=False)
@@ -117,12 +118,32 @@ def _drop_row(path: Path) -> None:
 TAMPER = {
     "cohort_summary": [("cohort_summary.csv", "value"), ("sample_quality.csv", "total")],
     "survival_curves": [("survival_curves.csv", "median"), ("survival_curves.csv", "expected"), ("log_rank.csv", "p")],
-    "cox_regression": [("cox_regression.csv", "p"), ("cox_regression.csv", "hazard_ratio"), ("concordance.csv", "concordance")],
-    "prognostic_features": [("prognostic_features.csv", "p"), ("prognostic_features.csv", "fdr"), ("prognostic_features.csv", "coefficient")],
-    "survival_signature": [("held_out_risk.csv", "risk"), ("concordance.csv", "concordance"), ("held_out_risk.csv", "time")],
-    "differential_expression": [("differential_expression.csv", "p"), ("differential_expression.csv", "fdr"), ("differential_expression.csv", "mean_test")],
+    "cox_regression": [
+        ("cox_regression.csv", "p"),
+        ("cox_regression.csv", "hazard_ratio"),
+        ("concordance.csv", "concordance"),
+    ],
+    "prognostic_features": [
+        ("prognostic_features.csv", "p"),
+        ("prognostic_features.csv", "fdr"),
+        ("prognostic_features.csv", "coefficient"),
+    ],
+    "survival_signature": [
+        ("held_out_risk.csv", "risk"),
+        ("concordance.csv", "concordance"),
+        ("held_out_risk.csv", "time"),
+    ],
+    "differential_expression": [
+        ("differential_expression.csv", "p"),
+        ("differential_expression.csv", "fdr"),
+        ("differential_expression.csv", "mean_test"),
+    ],
     "cluster_samples": [("cluster_quality.csv", "value"), ("cluster_markers.csv", "p")],
-    "marker_features": [("marker_features.csv", "p"), ("marker_features.csv", "auc"), ("marker_features.csv", "difference")],
+    "marker_features": [
+        ("marker_features.csv", "p"),
+        ("marker_features.csv", "auc"),
+        ("marker_features.csv", "difference"),
+    ],
     "classify_samples": [("performance.csv", "mean"), ("predictions.csv", "p_negative")],
 }
 
@@ -141,12 +162,24 @@ def test_tampered_outputs_fail(name: str, tiny: Path, run_operator: Run, tmp_pat
     for file, column in TAMPER[name]:
         assert after(lambda copy, f=file, c=column: _change_number(copy / f, c)), f"{file}: {column}"
     for spec in OPERATORS[name].outputs:
-        assert after(lambda copy, s=spec: (copy / s.name).unlink()), f"{spec.name} removed"
-        assert after(lambda copy, s=spec: (copy / s.name).write_text("x")), f"{spec.name} is one letter"
-        if spec.type == "figure":
-            assert after(lambda copy, s=spec: _blank(copy / s.name)), "blank figure"
         if spec.type == "table" and spec.name != "signature.csv":
             assert after(lambda copy, s=spec: _drop_row(copy / s.name)), f"{spec.name} lost a row"
+
+
+@pytest.mark.parametrize("output", [spec.name for spec in OPERATORS["marker_features"].outputs])
+def test_missing_empty_or_foreign_outputs_fail(output: str, tiny: Path, run_operator: Run) -> None:
+    out, params = run_operator("marker_features", tiny, CASES["marker_features"])
+    for content in (b"x", b""):
+        (out / output).write_bytes(content)
+        assert failed(check("marker_features", params, tiny, out))
+    (out / output).unlink()
+    assert failed(check("marker_features", params, tiny, out)) == [f"{output} exists: "]
+
+
+def test_a_blank_figure_fails(tiny: Path, run_operator: Run) -> None:
+    out, params = run_operator("marker_features", tiny, CASES["marker_features"])
+    _blank(out / "marker_features.png")
+    assert len(failed(check("marker_features", params, tiny, out))) == 1
 
 
 def _blank(path: Path) -> None:
@@ -184,7 +217,9 @@ def test_a_changed_finding_fails(field: str, tiny: Path, run_operator: Run) -> N
         ("gene_set_enrichment", {}, "differential_expression"),
     ],
 )
-def test_wrong_use_is_one_clear_line(name: str, arguments: dict[str, Any], message: str, tiny: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_one_clear_line(
+    name: str, arguments: dict[str, Any], message: str, tiny: Path, tmp_path: Path
+) -> None:
     import labwright.tools.analysis as operators
 
     study = operators.open_study(tiny, tmp_path)
