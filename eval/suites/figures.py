@@ -50,7 +50,7 @@ def _objectives(rows: Sequence[Row]) -> list[dict[str, Any]]:
     low, high = bootstrap(macro)
     each = "; ".join(f"{name} {' '.join(f'{v:.2f}' for v in values)}" for name, values in rates.items())
     figures = [_figure("level3_rate_gold", statistics.fmean(macro), "share", len(macro), low=low, high=high, note=each)]
-    first = next((r for r in done if r["name"].startswith("breast_signature_metastasis")), done[0])
+    first = next((r for r in done if r["name"].startswith("metastasis_signature")), done[0])
     figures.append(_figure("level3_tasks", float(first.get("level3_tasks", 0)), "tasks", 1, note=first["name"]))
     shares = [r["model_share"] for r in done if r.get("model_share") is not None]
     if shares:

@@ -25,7 +25,7 @@ from labwright.workflows.backends import Backends
 from labwright.workflows.control import Options, start
 
 RAW = Path("docs/benchmarks/raw")
-SEEDS = {"breast_signature_metastasis": (0, 1, 2), "er_status_breast": (0, 1, 2)}
+SEEDS = {"metastasis_signature": (0, 1, 2), "er_status_breast": (0, 1, 2)}
 """Objectives that are run with three seeds; the others with one."""
 QUICK_CHOICES = 6
 KILLS = 20
