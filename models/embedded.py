@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+import psutil
 from filelock import FileLock
 
 from labwright.config import cache_dir
@@ -25,6 +26,8 @@ from labwright.models import weights
 from labwright.models.server import STARTUP_S
 
 POLL_S = 0.2
+SAMPLE_S = 0.5
+BUSY_CORES = 0.5
 MOST_THREADS = 2
 
 
@@ -112,11 +115,11 @@ def _threads() -> int:
     """Two threads on an idle machine, one on a busy one.
 
     Threads meet at barriers: with one other busy process, two of them were measured 10 to 50 times slower,
-    while a single one loses only its share.
+    while a single one loses only its share. The load average would not do: it remembers a minute of set-up.
     """
     cores = os.cpu_count() or 1
-    busy = os.getloadavg()[0] > cores / 2
-    return 1 if busy else min(MOST_THREADS, cores)
+    cores_in_use = psutil.cpu_percent(interval=SAMPLE_S) / 100 * cores
+    return 1 if cores_in_use > BUSY_CORES else min(MOST_THREADS, cores)
 
 
 def running_servers() -> list[dict[str, Any]]:
