@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -31,6 +31,7 @@ app.add_typer(bench_app, name="bench")
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RUNS = Path("runs")
+INTERRUPTED = 130
 
 
 @app.command()
@@ -60,7 +61,14 @@ def run(
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
     asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
     with Screen() as screen:
-        options = Options(seed=seed, review=review, workflow=workflow, say=screen.say, progress=screen.download)
+        options = Options(
+            seed=seed,
+            review=review,
+            workflow=workflow,
+            say=screen.say,
+            on_stage=screen.on_stage,
+            progress=screen.download,
+        )
         store = start(asked, loaded, out, options)
     _result(store, as_json)
 
@@ -189,7 +197,7 @@ def _with_screen(work: Callable[[Options], None]) -> None:
     from labwright.workflows.control import Options
 
     with Screen() as screen:
-        work(Options(say=screen.say, progress=screen.download))
+        work(Options(say=screen.say, on_stage=screen.on_stage, progress=screen.download))
 
 
 def _result(store: RunStore, as_json: bool) -> None:
@@ -219,24 +227,25 @@ def main() -> None:
     """Entry point: errors become one line and the exit code of their class."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        # Without its standalone mode, click returns the code of an Exit, and of an interrupt, and raises the rest.
+        code = app(standalone_mode=False) or 0
     except LabwrightError as error:
         typer.echo(f"labwright: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("labwright: interrupted; what was finished is saved", err=True)
-        sys.exit(130)
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001  (the process edge)
         _click_error(error)
+    if code == INTERRUPTED:
+        typer.echo("labwright: interrupted; what was finished is saved", err=True)
+    sys.exit(code)
 
 
-def _click_error(error: Exception) -> None:
+def _click_error(error: Exception) -> NoReturn:
     show = getattr(error, "format_message", None)
     if show is None:
         raise error
-    typer.echo(f"labwright: {show()}; see `labwright --help`", err=True)
+    typer.echo(f"labwright: {show().rstrip('.')}; see `labwright --help`", err=True)
     sys.exit(2)
 
 

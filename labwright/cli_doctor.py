@@ -24,7 +24,7 @@ def _engine() -> dict[str, Any]:
         policy = connect().policy()
     except LabwrightError as error:
         return _entry("sandbox", "missing", str(error))
-    return _entry("sandbox", "ok", f"{policy['isolation']}, {policy['engine']}, probe passed")
+    return _entry("sandbox", "ok", f"{policy['isolation']}, engine {policy['engine']['version']}, probe passed")
 
 
 def _models() -> list[dict[str, Any]]:

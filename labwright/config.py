@@ -73,7 +73,7 @@ class LiteratureConfig(_Section):
     sources: tuple[str, ...] = ("embedded",)
     """Any of embedded, pubmed, pmc, and the names of added corpora."""
     geo: bool = False
-    """Also look for data sets in GEO."""
+    """Also list the series that GEO holds on the objective (see `labwright datasets verify`)."""
     candidates: int = Field(8, ge=1, le=200)
     """Most papers scored per round."""
     rounds: int = Field(2, ge=1, le=5)

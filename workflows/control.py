@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Options:
     """"labwright", or the name of a baseline."""
     say: Callable[[str], None] = lambda text: None
     """Shows progress."""
+    on_stage: Callable[[str, CallLog], None] = lambda stage, log: None
+    """Told when a stage of the run is entered; the log says what was spent."""
     progress: Progress = silent
     """Shows a download."""
 
@@ -90,9 +92,7 @@ def resume(store: RunStore, options: Options, *, budget: dict[str, float | None]
         update = {k: v for k, v in budget.items() if v is not None}
         config = config.model_copy(update={"budget": config.budget.model_copy(update=update)})
     review = (store.folder / "review.wanted").exists()
-    options = Options(
-        seed=record.seed, review=review, workflow=record.workflow, say=options.say, progress=options.progress
-    )
+    options = replace(options, seed=record.seed, review=review, workflow=record.workflow)
     with _equipment(config, options) as equipment:
         store.save_record(record.model_copy(update={"status": "running", "message": ""}))
         _carry(store, config, options, equipment)
@@ -223,6 +223,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         sandbox=equipment.sandbox,
         seed=options.seed,
         say=options.say,
+        on_stage=options.on_stage,
     )
 
 

@@ -67,6 +67,7 @@ def build(m: Materials, checkpointer: BaseCheckpointSaver[Any], *, review: bool)
 def _timed(name: str, node: Any, m: Materials) -> Any:
     @wraps(getattr(nodes, name))
     def timed(state: Any) -> Any:
+        m.on_stage(STAGES[name], m.log)
         with m.log.spending(STAGES[name], ""):
             return node(state)
 

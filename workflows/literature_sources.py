@@ -1,16 +1,20 @@
-"""The literature sources that a configuration names."""
+"""The sources of literature and of data sets that a configuration names."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labwright.config import cache_dir
 from labwright.errors import ConfigInvalid
 from labwright.tools.eutils import BASE_URL, EutilsConfig
 from labwright.tools.index import Encoder
 from labwright.tools.sources import EmbeddedCorpus, LiteratureSource
+
+if TYPE_CHECKING:
+    from labwright.tools.entrez import GeoSource
 
 BUILT_IN = ("embedded", "pubmed", "pmc")
 
@@ -45,6 +49,14 @@ def _open(name: str, encode: Encoder) -> LiteratureSource:
         return LocalCorpus(corpora_dir() / name, encode)
     known = ", ".join((*BUILT_IN, *corpus_names(corpora_dir())))
     raise ConfigInvalid(f"[literature] sources names {name!r}; known are {known}; add one with `labwright corpus add`")
+
+
+def geo_source() -> GeoSource:
+    """GEO, as the environment says how to reach it."""
+    from labwright.tools.entrez import GeoSource
+    from labwright.tools.eutils import Eutils
+
+    return GeoSource(Eutils(eutils_config()))
 
 
 def eutils_config() -> EutilsConfig:

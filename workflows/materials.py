@@ -36,6 +36,8 @@ class Materials:
     seed: int
     say: Callable[[str], None]
     """Shows progress."""
+    on_stage: Callable[[str, CallLog], None] = lambda stage, log: None
+    """Told when a stage is entered."""
 
     def run_job(self, job: Job, out: Path) -> Result:
         """Run a job in the sandbox while holding the compute lease; its seconds are counted."""

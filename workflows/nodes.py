@@ -23,6 +23,7 @@ from labwright.tools.index import Index
 from labwright.tools.sources import deduplicate
 from labwright.workflows.criteria import details_stage, headings_stage, outlines_stage
 from labwright.workflows.data import data_folder, verified
+from labwright.workflows.literature_sources import geo_source
 from labwright.workflows.materials import Materials
 from labwright.workflows.protocol_text import protocol_markdown
 from labwright.workflows.state import One, RunState
@@ -32,6 +33,7 @@ OUTSIDE = 0.12
 FAR = 0.5
 """No data set is used that is less relevant than this. On the development objectives the answerable ones lie
 above it; of the four that cannot be answered one does too, and the model's probability does not tell it apart."""
+GEO_SHOWN = 5
 DOUBTFUL = 0.75
 """Between the two, the model may still refuse it with a probability under one half."""
 
@@ -112,7 +114,7 @@ def find_dataset(state: RunState, *, m: Materials) -> RunState:
     best = choices[0]
     usable = answerable(best)
     listed = [{**asdict(c), "chosen": c is best and usable, "reason": _dataset_reason(c, c is best)} for c in choices]
-    m.store.write(m.store.path("datasets") / "_screening.json", listed)
+    m.store.write(m.store.path("datasets") / "_screening.json", [*listed, *_in_geo(m)])
     if not usable:
         raise NoUsableData(
             f"no data set in reach can answer this; the nearest is {best.id} ({best.title}), "
@@ -126,6 +128,29 @@ def find_dataset(state: RunState, *, m: Materials) -> RunState:
     m.store.write(m.store.path("datasets", f"{best.id}.json"), dataset)
     m.say(f"data set {best.id} chosen and verified")
     return {"dataset": best.id}
+
+
+def _in_geo(m: Materials) -> list[dict[str, Any]]:
+    """Series that GEO holds on the objective: shown to the reader, since their files have no converter."""
+    if not m.config.literature.geo:
+        return []
+    try:
+        with m.log.spending("", "network"):
+            series = geo_source().search(search.keywords(m.objective.text), GEO_SHOWN)
+    except SourceUnavailable as error:
+        m.log.note(f"GEO was out of reach: {error}")
+        return []
+    if not series:
+        return []
+    near = Index([(s.id, f"{s.title}. {s.description}") for s in series], m.encode).similarity(m.objective.text)
+    return [
+        {
+            **asdict(search.Choice(id=s.id, title=s.title, similarity=round(float(n), 4), probability=None, score=0.0)),
+            "reason": f"not used: in GEO, {s.organism}, {s.n_samples} samples, but not in the catalogue of data sets "
+            "that labwright can read",
+        }
+        for s, n in zip(series, near, strict=True)
+    ]
 
 
 def answerable(best: search.Choice) -> bool:

@@ -9,10 +9,8 @@ from labwright.errors import NoUsableData
 from labwright.lease import compute_lease
 from labwright.sandbox.connect import connect
 from labwright.tools.catalogue.catalogue import card
-from labwright.tools.entrez import GeoSource
-from labwright.tools.eutils import Eutils
 from labwright.workflows.data import verified
-from labwright.workflows.literature_sources import eutils_config
+from labwright.workflows.literature_sources import geo_source
 
 GEO = re.compile(r"(GSE|GDS|GSM|GPL)[0-9]+")
 
@@ -40,7 +38,7 @@ def verify_accession(name: str) -> dict[str, Any]:
 
 
 def _from_geo(accession: str) -> dict[str, Any]:
-    found = GeoSource(Eutils(eutils_config())).verify(accession)
+    found = geo_source().verify(accession)
     if found is None:
         return {"id": accession, "verified": False, "detail": f"GEO knows no {accession}"}
     detail = f"{found.title}; {found.organism}; {found.assay}; {found.n_samples} samples ({found.verification})"
