@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
+from labwright.agents.grounding import disagreement
+from labwright.agents.literature import GRADES
 from labwright.agents.parameters import describe, fill
 from labwright.agents.prompting import prompt
 from labwright.agents.search import Choice, choose_by, dataset_brief
-from labwright.agents.texts import whole
+from labwright.agents.texts import instruction, whole
 from labwright.domain import Analysis, Objective, Paper, Part, Protocol, Ref, Report, Step
 from labwright.models.ask import Session, ask
 from labwright.tools.analysis.contracts import OPERATORS, feasible
@@ -37,13 +39,20 @@ MOST_OPERATORS = 3
 LEAST_PROBABILITY = 0.5
 LEAST_SHARE = 0.5
 """An analysis after the first is chosen at this share of the first one's score or above."""
-MOST_SOURCES = 6
+LEAST_SOURCES, MOST_SOURCES = 2, 6
+"""Parts rated medium fill up to the first; no more than the second go on. A part rated low never does."""
 LOGIC, PURPOSE, OUTLINE, DETAILS = 300, 150, 260, 320
 """Most characters of the text fields."""
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Outline(_Answer):
+    """What a part does."""
+
+    outline: Annotated[str, StringConstraints(pattern=instruction(30, OUTLINE))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +76,16 @@ class Source:
 def sources_of(
     papers: Sequence[Paper], reports: Mapping[str, Report], analyses: Mapping[str, Sequence[Analysis]]
 ) -> list[Source]:
-    """The report parts that go on to design: rated high, or the best rated where none is."""
+    """The report parts that go on to design: rated high, and medium ones where those are too few."""
     rated = [
         (analysis, paper, part)
         for paper in papers
         for part, analysis in zip(reports[paper.id].parts, analyses[paper.id], strict=True)
     ]
-    high = [entry for entry in rated if entry[0].referability == "high"]
-    others = [entry for entry in rated if entry[0].referability == "medium"]
-    ranked = sorted(others, key=lambda e: -e[0].probability.get("high", 0.0))
-    chosen = (high + ranked)[:MOST_SOURCES] if len(high) < 2 else high[:MOST_SOURCES]
+    ranked = sorted(rated, key=lambda e: (GRADES.index(e[0].referability), -e[0].probability.get("high", 0.0)))
+    high = [entry for entry in ranked if entry[0].referability == "high"]
+    usable = [entry for entry in ranked if entry[0].referability != "low"]
+    chosen = high[:MOST_SOURCES] if len(high) >= LEAST_SOURCES else usable[:LEAST_SOURCES]
     return [
         Source(
             code=f"R{number}",
@@ -234,7 +243,7 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         for p in protocol.parts
     ]
     fallback = schema.model_validate({"logic": protocol.logic, "parts": plain})
-    answer = ask(session, asked, schema, max_tokens=80 + 90 * n, fallback=lambda: fallback).value.model_dump()
+    answer = ask(session, asked, schema, max_tokens=160 + 140 * n, fallback=lambda: fallback).value.model_dump()
     known = {s.code: s for s in brief.sources}
     parts = tuple(
         p.model_copy(
@@ -254,29 +263,30 @@ def outlines(session: Session | None, brief: Brief, protocol: Protocol, advice: 
     if session is None:
         parts = tuple(p.model_copy(update={"outline": p.purpose}) for p in protocol.parts)
         return protocol.model_copy(update={"parts": parts})
-    n = len(protocol.parts)
-    text = Annotated[str, StringConstraints(min_length=30, max_length=OUTLINE)]
-    schema = create_model("Outlines", __base__=_Answer, outlines=(list[text], Field(min_length=n, max_length=n)))
-    lines = "\n".join(
-        f"{i}. {p.title}. Method: {OPERATORS[p.steps[0].operator].reference}"
-        for i, p in enumerate(protocol.parts, start=1)
-    )
+    parts = tuple(_outlined(session, brief, part, advice) for part in protocol.parts)
+    return protocol.model_copy(update={"parts": parts})
+
+
+def _outlined(session: Session, brief: Brief, part: Part, advice: str) -> Part:
+    contract = OPERATORS[part.steps[0].operator]
+    cited = {(ref.paper, ref.part) for ref in part.refs}
+    lines = "\n".join(f"- {s.outline}" for s in brief.sources if (s.paper.id, s.part) in cited) or "- none"
     asked = prompt("outlines").render(
         objective=brief.objective.brief(),
         dataset=dataset_brief(brief.card),
-        parts=lines,
-        sources=brief.source_lines(outlines=True),
+        part=part.title,
+        analysis=contract.answers,
+        procedure=contract.procedure,
+        sources=lines,
         advice=advice,
     )
-    fallback = schema.model_validate(
-        {"outlines": [f"{p.purpose} {p.title}."[:OUTLINE].ljust(30) for p in protocol.parts]}
-    )
-    said = ask(session, asked, schema, max_tokens=30 + 70 * n, fallback=lambda: fallback).value.model_dump()
-    parts = tuple(
-        p.model_copy(update={"outline": whole(o, OUTLINE)})
-        for p, o in zip(protocol.parts, said["outlines"], strict=True)
-    )
-    return protocol.model_copy(update={"parts": parts})
+    plain = Outline(outline=whole(contract.procedure, OUTLINE))
+    said = ask(session, asked, Outline, max_tokens=160, fallback=lambda: plain)
+    text = whole(said.value.outline, OUTLINE)
+    if disagreement(text, contract, asked.user + asked.system):
+        session.log.decide(said.name, "code")
+        text = plain.outline
+    return part.model_copy(update={"outline": text})
 
 
 def details(session: Session | None, brief: Brief, part: Part, features: Sequence[str], advice: str = "") -> Part:
@@ -301,6 +311,7 @@ def details(session: Session | None, brief: Brief, part: Part, features: Sequenc
             dataset=dataset_brief(brief.card),
             part=f"{part.title}. {part.outline}",
             analysis=contract.answers,
+            procedure=contract.procedure,
             parameters=listed,
             sources=lines,
             advice=advice + wrong,
@@ -308,11 +319,17 @@ def details(session: Session | None, brief: Brief, part: Part, features: Sequenc
 
     codes = Literal[tuple(steps)] if steps else str
     extra = {
-        "details": (Annotated[str, StringConstraints(min_length=40, max_length=DETAILS)], ...),
+        "details": (Annotated[str, StringConstraints(pattern=instruction(40, DETAILS))], ...),
         "sources": (Annotated[list[codes], Field(max_length=2 if steps else 0)], ...),  # type: ignore[valid-type]
     }
     filled = fill(session, brief.objective, contract, brief.card, features, render=render, extra=extra)
-    said = filled.extra or {"details": describe(contract, filled.parameters, brief.card), "sources": []}
+    plain = describe(contract, filled.parameters, brief.card)
+    said = filled.extra or {"details": plain, "sources": []}
+    shown = f"{render('', '').user} {plain}"
+    if filled.extra and disagreement(said["details"], contract, shown):
+        assert session is not None  # noqa: S101  (narrowing; without a session there is no answer)
+        session.log.decide(f"{part.id}: details", "code")
+        said["details"] = plain
     refs = tuple(steps[c][0].ref([steps[c][1]]) for c in dict.fromkeys(said["sources"]))
     done = step.model_copy(
         update={"parameters": filled.parameters, "details": whole(said["details"], DETAILS), "refs": refs}

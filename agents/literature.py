@@ -6,7 +6,8 @@ so its quote is the stored span itself and cannot be made up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -19,8 +20,11 @@ from labwright.models.ask import Session, ask, choose
 from labwright.tools.evidence import sentences
 
 MOST_SENTENCES = 14
-OUTLINE, ADVICE, DONE = 170, 130, 100
+OUTLINE, ADVICE, DONE = 170, 130, 150
 """Most characters of the text fields."""
+CLEARLY_MORE = 0.2
+"""Share of a step's words by which another sentence must cover it better to be quoted instead."""
+FILLERS = frozenset(("the", "and", "was", "were", "with", "for", "from", "that", "this", "which", "into"))
 Referability = Literal["high", "medium", "low"]
 GRADES: tuple[Referability, ...] = ("high", "medium", "low")
 
@@ -58,8 +62,8 @@ def steps_schema(n: int) -> type[BaseModel]:
     step = create_model(
         "StepDraft",
         __base__=_Answer,
-        done=(_text(8, DONE), ...),
         sentence=(Annotated[int, Field(ge=1, le=n)], ...),
+        done=(_text(20, DONE), ...),
     )
     return create_model("StepsDraft", __base__=_Answer, steps=(list[step], Field(min_length=1, max_length=2)))
 
@@ -71,7 +75,7 @@ def passages(
     encode: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Quote]:
     """The sentences put before the model, in reading order: all, or those nearest to the objective."""
-    found = sentences(paper.id, document)
+    found = [q for q in sentences(paper.id, document) if q.text.rstrip(".") != paper.title.rstrip(".")]
     if len(found) <= MOST_SENTENCES:
         return found
     vectors = encode([q.text for q in found])
@@ -98,7 +102,7 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) ->
         )
     numbered = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
     asked = prompt("report_parts").render(title=paper.title, sentences=numbered)
-    drafts = ask(session, asked, PartsDraft, max_tokens=190, fallback=lambda: bare).value.parts
+    drafts = ask(session, asked, PartsDraft, max_tokens=260, fallback=lambda: bare).value.parts
     parts = []
     for number, draft in enumerate(drafts, start=1):
         part = f"{draft.title}. {draft.outline}"
@@ -113,15 +117,35 @@ def _steps(session: Session, title: str, numbered: str, part: str, shown: Sequen
     schema = steps_schema(len(shown))
     asked = prompt("report_steps").render(title=title, sentences=numbered, part=part)
     first = schema.model_validate({"steps": [{"done": _clip(shown[0].text, DONE), "sentence": 1}]})
-    answer = ask(session, asked, schema, max_tokens=120, fallback=lambda: first).value.model_dump()
+    answer = ask(session, asked, schema, max_tokens=220, fallback=lambda: first)
     seen: dict[int, ReportStep] = {}
-    for step in answer["steps"]:
-        number = int(step["sentence"])
+    for step in answer.value.model_dump()["steps"]:
+        number = supporting(step["done"], int(step["sentence"]), shown)
+        if number != step["sentence"]:
+            session.log.decide(f"{answer.name}:{step['sentence']}", "code")
         if number not in seen:
             seen[number] = ReportStep(
                 id=f"S{len(seen) + 1}", details=whole(step["done"], DONE), quotes=(shown[number - 1],)
             )
     return list(seen.values())
+
+
+def supporting(done: str, named: int, shown: Sequence[Quote]) -> int:
+    """Number of the sentence that a step is quoted by: the named one, unless another shares clearly more words.
+
+    Example:
+        >>> quotes = [Quote(paper="p", start=0, end=1, text=t) for t in ("Tumours were cut.", "Genes were ranked.")]
+        >>> supporting("ranked genes by p", 1, quotes)
+        2
+    """
+    words = _words(done)
+    shares = [len(words & _words(quote.text)) / max(1, len(words)) for quote in shown]
+    best = max(range(len(shown)), key=lambda i: shares[i])
+    return best + 1 if shares[best] > shares[named - 1] + CLEARLY_MORE else named
+
+
+def _words(text: str) -> set[str]:
+    return {w for w in re.findall(r"[a-z0-9-]{3,}", text.casefold()) if w not in FILLERS}
 
 
 def analyse(session: Session | None, objective: Objective, paper: Paper, report: Report) -> list[Analysis]:
@@ -137,24 +161,36 @@ def analyse(session: Session | None, objective: Objective, paper: Paper, report:
             )
             for part in report.parts
         ]
-    grades = []
-    for part in report.parts:
-        asked = prompt("referability").render(
-            objective=objective.brief(), title=paper.title, part=f"{part.title}. {part.outline}"
-        )
-        grades.append(choose(session, asked, GRADES, fallback={"high": 0.0, "medium": 1.0, "low": 0.0}))
+    grades = [_grade(session, objective, paper.title, f"{part.title}. {part.outline}") for part in report.parts]
     advice = _advise(session, objective, paper, report)
     return [
         Analysis(
             paper=paper.id,
             part=part.id,
-            referability=max(GRADES, key=lambda g: grade.value[g]),
+            referability=max(GRADES, key=lambda g: grade[g]),
             reason=whole(said.reason, ADVICE),
             suggestions=whole(said.borrow, ADVICE),
-            probability={g: round(p, 4) for g, p in grade.value.items()},
+            probability={g: round(p, 4) for g, p in grade.items()},
         )
         for part, grade, said in zip(report.parts, grades, advice, strict=True)
     ]
+
+
+def _grade(session: Session, objective: Objective, title: str, part: str) -> dict[str, float]:
+    """Probabilities of the grades, freed of what the model answers when nothing is said.
+
+    The words high, medium and low are not equally likely to a model before it has read anything; the bias is
+    measured on an empty part and divided out (contextual calibration, Zhao et al. 2021, ICML, equation 3).
+    """
+    flat: Mapping[str, float] = {grade: 1 / len(GRADES) for grade in GRADES}
+
+    def probabilities(study: str, what: str) -> Mapping[str, float]:
+        asked = prompt("referability").render(objective=objective.brief(), title=study, part=what)
+        return choose(session, asked, GRADES, fallback=flat).value
+
+    said, empty = probabilities(title, part), probabilities("N/A", "N/A")
+    weights = {g: said[g] / max(empty[g], 0.01) for g in GRADES}
+    return {g: w / sum(weights.values()) for g, w in weights.items()}
 
 
 def _advise(session: Session, objective: Objective, paper: Paper, report: Report) -> list[Advice]:
@@ -163,7 +199,7 @@ def _advise(session: Session, objective: Objective, paper: Paper, report: Report
     parts = "\n".join(f"Part {i + 1}: {p.title}. {p.outline}" for i, p in enumerate(report.parts))
     asked = prompt("suggestions").render(objective=objective.brief(), title=paper.title, parts=parts)
     plain = [Advice(reason="No reason was given by the model.", borrow="Read the part itself.") for _ in report.parts]
-    answer = ask(session, asked, schema, max_tokens=90 * n, fallback=lambda: schema.model_validate({"parts": plain}))
+    answer = ask(session, asked, schema, max_tokens=150 * n, fallback=lambda: schema.model_validate({"parts": plain}))
     return [Advice.model_validate(said) for said in answer.value.model_dump()["parts"]]
 
 

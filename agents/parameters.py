@@ -133,7 +133,7 @@ def fill(  # noqa: PLR0913  (who, what for, with which data, and how it is asked
     wrong = ""
     for _ in range(TRIES):
         try:
-            answer = ask(session, render(listing(schema, card), wrong), model, max_tokens=260)
+            answer = ask(session, render(listing(schema, card), wrong), model, max_tokens=400)
         except AnswerInvalid:
             break
         values = answer.value.model_dump()
@@ -164,7 +164,7 @@ def repair(
         error=error[-600:],
     )
     try:
-        values = ask(session, asked, model_of("Parameters", schema), max_tokens=160).value.model_dump()
+        values = ask(session, asked, model_of("Parameters", schema), max_tokens=300).value.model_dump()
         fixed = validate_params(contract, card, {**values, "seed": previous.get("seed", 0)})
     except (AnswerInvalid, ValueError):
         return None
@@ -173,5 +173,6 @@ def repair(
 
 def describe(contract: OperatorContract, parameters: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     """The details of a step in words made by code."""
-    shown = ", ".join(f"{k} = {v}" for k, v in parameters.items() if v is not None)
-    return f"{contract.title} on {card['id']} (n = {card.get('n_samples')}) with {shown}. {contract.reference}"
+    chosen = ", ".join(f"{k} = {v}" for k, v in parameters.items() if v is not None and k != "seed")
+    with_values = f" Parameters: {chosen}." if chosen else ""
+    return f"{contract.procedure} Data: {card['id']}, {card.get('n_samples')} samples.{with_values}"

@@ -66,7 +66,7 @@ def write_queries(session: Session | None, objective: Objective) -> list[str]:
     if session is None:
         return [own]
     asked = prompt("queries").render(objective=objective.brief())
-    answer = ask(session, asked, Queries, max_tokens=90, fallback=lambda: Queries(queries=[own[:70], own[:70]]))
+    answer = ask(session, asked, Queries, max_tokens=160, fallback=lambda: Queries(queries=[own[:70], own[:70]]))
     return list(dict.fromkeys([own, *answer.value.queries]))
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 
+VERBS = (
+    *("Adjust", "Classify", "Cluster", "Compare", "Compute", "Count", "Cross-validate", "Describe", "Divide"),
+    *("Estimate", "Examine", "Fit", "Group", "Identify", "Measure", "Plot", "Predict", "Rank", "Relate", "Score"),
+    *("Select", "Split", "Summarise", "Test", "Train", "Use"),
+)
+"""What an instruction to an analyst begins with. A finding does not: none exists when a protocol is written."""
 DANGLING = re.compile(
     r"[\s,;:(-]+(and|or|the|a|an|of|to|in|with|for|by|if|that|which|any|we|then|before|further)?$", re.IGNORECASE
 )
@@ -28,3 +34,8 @@ def whole(text: str, most: int) -> str:
     while DANGLING.search(cut) and " " in cut:
         cut = DANGLING.sub("", cut)
     return f"{cut} ..."
+
+
+def instruction(least: int, most: int) -> str:
+    """Pattern of one line that begins as an instruction does, of `least` to `most` characters after its verb."""
+    return rf"^({'|'.join(VERBS)}) [^\n\r\"\\]{{{least},{most - 20}}}$"

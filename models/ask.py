@@ -285,6 +285,8 @@ def _call(session: Session, request: _Request) -> dict[str, Any]:
 def _invoke(session: Session, request: _Request) -> AIMessage:
     try:
         message = session.chat.invoke(request.messages(), **request.options)
+    except openai.LengthFinishReasonError as error:
+        return _cut_off(error)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise KeyMissing(f"{session.backend} refuses the key: {error.message}; set the key's variable") from error
     except (openai.APIConnectionError, openai.InternalServerError, httpx.HTTPError) as error:
@@ -294,6 +296,22 @@ def _invoke(session: Session, request: _Request) -> AIMessage:
     except openai.APIStatusError as error:
         raise ModelMissing(f"{session.backend} refuses the call: {error.message}") from error
     return message
+
+
+def _cut_off(error: openai.LengthFinishReasonError) -> AIMessage:
+    """The answer that ran into its limit, as it stands: its schema will find it invalid, and it is asked again."""
+    usage = error.completion.usage
+    read, written = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
+    cached = usage.prompt_tokens_details.cached_tokens if usage is not None and usage.prompt_tokens_details else 0
+    return AIMessage(
+        error.completion.choices[0].message.content or "",
+        usage_metadata={
+            "input_tokens": read,
+            "output_tokens": written,
+            "total_tokens": read + written,
+            "input_token_details": {"cache_read": cached or 0},
+        },
+    )
 
 
 def _top(message: AIMessage) -> list[list[Any]]:

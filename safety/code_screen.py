@@ -34,6 +34,8 @@ def screen_code(script: str) -> list[CodeFinding]:
         tree = ast.parse(script)
     except SyntaxError as error:
         return [CodeFinding("syntax", error.lineno or 0, str(error.msg))]
+    except (ValueError, RecursionError, MemoryError) as error:  # lone surrogates; nesting past the parser's stack
+        return [CodeFinding("syntax", 0, f"cannot be parsed ({type(error).__name__})")]
     found = [f for node in ast.walk(tree) for f in _look(node)]
     return sorted(found, key=lambda f: f.line)
 
@@ -57,7 +59,10 @@ def _call(node: ast.Call) -> list[CodeFinding]:
     if name in RANDOM and isinstance(node.func, ast.Attribute):
         return [CodeFinding("made_up_data", node.lineno, f"{name} draws random values")]
     if name in FRAMES:
-        constants = sum(isinstance(n, ast.Constant) for a in node.args for n in ast.walk(a))
+        # Cells only: keys and column names stand in every table that was computed, too.
+        shown = [n for a in node.args for n in ast.walk(a)]
+        cells = [c for n in shown for c in (n.values if isinstance(n, ast.Dict) else getattr(n, "elts", ()))]
+        constants = sum(isinstance(c, ast.Constant | ast.UnaryOp) for c in cells)
         if constants >= LITERALS:
             return [CodeFinding("made_up_data", node.lineno, f"a table of {constants} typed-in values")]
     return []

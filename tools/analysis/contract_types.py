@@ -92,6 +92,8 @@ class OperatorContract:
     """Short title for people."""
     answers: str
     """The question it answers, one sentence, used for retrieval."""
+    procedure: str
+    """What it does, as an instruction to an analyst; what a protocol says about the step must agree with it."""
     requires: Requirement
     """What the data set must have."""
     params: tuple[Param, ...]

@@ -10,6 +10,9 @@ COHORT_CONTRACTS = (
         name="cohort_summary",
         title="Cohort description and quality control",
         answers="Who is in the cohort, what is missing, and which samples are technical outliers?",
+        procedure="Summarise every clinical column by median and quartiles or counts, for all samples and for each "
+        "group; count missing values, and mark samples whose principal component score lies beyond 5 "
+        "median absolute deviations.",
         requires=Requirement(),
         params=(group_column("Column whose levels become the columns of table 1.", optional=True),),
         outputs=(
@@ -27,6 +30,8 @@ COHORT_CONTRACTS = (
         title="Kaplan-Meier curves with log-rank test",
         answers="Does survival differ between the groups of a clinical column, or between patients "
         "with high and low expression of one gene?",
+        procedure="Compare survival between the groups by Kaplan-Meier curves and a log-rank test, with a hazard "
+        "ratio where there are two groups.",
         requires=Requirement(needs_survival=True),
         params=(
             group_column("Column whose levels are compared (leave out when a feature is given).", optional=True),
@@ -51,6 +56,8 @@ COHORT_CONTRACTS = (
         title="Multivariable Cox regression",
         answers="Which clinical covariates are independently associated with survival, and how well "
         "do they predict it in held-out patients?",
+        procedure="Fit one multivariable Cox model of the covariates, test its proportional hazards, and measure "
+        "its concordance in held-out folds.",
         requires=Requirement(needs_survival=True, needs_covariates=True),
         params=(
             Param(
@@ -81,6 +88,8 @@ COHORT_CONTRACTS = (
         name="prognostic_features",
         title="Prognostic genes one by one",
         answers="Expression of which single genes is associated with survival, relapse or metastasis?",
+        procedure="Fit a univariate Cox model to every gene, rank the genes by p value, and call those below 5 "
+        "percent false discovery rate prognostic.",
         requires=Requirement(needs_survival=True, needs_matrix=True, kinds=("expression_survival",)),
         params=(),
         outputs=(
@@ -96,6 +105,8 @@ COHORT_CONTRACTS = (
         name="survival_signature",
         title="Prognostic signature with held-out evaluation",
         answers="Can a multi-gene expression signature predict survival in patients it was not trained on?",
+        procedure="Train a penalised Cox signature inside each training fold, score the held-out patients, and "
+        "measure concordance and the difference in survival between high and low risk groups.",
         requires=Requirement(needs_survival=True, needs_matrix=True, min_features=20, kinds=("expression_survival",)),
         params=(
             Param(

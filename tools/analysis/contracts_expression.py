@@ -10,6 +10,8 @@ EXPRESSION_CONTRACTS = (
         name="differential_expression",
         title="Differential expression between two groups",
         answers="Which genes are expressed at different levels between two groups of samples?",
+        procedure="Test every gene for a difference in expression between the two groups by a moderated t test or, "
+        "for counts, a Wald test; report log2 fold change and false discovery rate.",
         requires=Requirement(
             needs_groups=True,
             needs_matrix=True,
@@ -49,6 +51,8 @@ EXPRESSION_CONTRACTS = (
         name="gene_set_enrichment",
         title="Gene set enrichment of a ranked gene list",
         answers="Which biological processes are over-represented among the genes found by the analysis before?",
+        procedure="Test every gene set for a shift of its genes in the ranked list of the analysis before by a "
+        "rank-sum test, with false discovery rate.",
         requires=Requirement(
             feature_kind="gene symbol",
             min_features=500,
@@ -87,6 +91,9 @@ EXPRESSION_CONTRACTS = (
         name="cluster_samples",
         title="Unsupervised clusters of samples or cells",
         answers="Which groups of samples or cells emerge from expression alone, and do they match the known labels?",
+        procedure="Cluster the samples on principal components of expression, choose the number of clusters by "
+        "silhouette, compare the clusters with the known labels by adjusted Rand index, and rank marker "
+        "genes of each cluster.",
         requires=Requirement(
             needs_matrix=True,
             min_features=50,
@@ -133,6 +140,8 @@ EXPRESSION_CONTRACTS = (
         name="marker_features",
         title="Marker genes of labelled groups",
         answers="Which marker genes distinguish each labelled cell type, tissue or group from all the others?",
+        procedure="Compare each labelled group with all others in every gene by a rank-sum test, and rank the "
+        "markers by effect and false discovery rate.",
         requires=Requirement(
             needs_groups=True,
             needs_matrix=True,
@@ -163,6 +172,8 @@ EXPRESSION_CONTRACTS = (
         title="Classifier with cross-validation",
         answers="Can expression predict the class of a sample, such as subtype, tissue, receptor status "
         "or relapse, in samples it was not trained on?",
+        procedure="Train a logistic regression on expression inside each of repeated cross-validation folds, "
+        "predict the held-out samples, and compare the accuracy with that on permuted labels.",
         requires=Requirement(
             needs_groups=True,
             needs_matrix=True,
@@ -205,6 +216,8 @@ EXPRESSION_CONTRACTS = (
         title="Drug response and genomic alterations",
         answers="Which drugs are cell lines with a given mutation sensitive or resistant to, or which "
         "alterations go with the response to a given drug?",
+        procedure="Compare the log IC50 of cell lines with and without each alteration by a linear model with "
+        "tissue as factor, and report effect and false discovery rate.",
         requires=Requirement(needs_matrix=True, needs_alterations=True, kinds=("drug_response",)),
         params=(
             Param(
