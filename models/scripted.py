@@ -115,6 +115,6 @@ def smallest(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
     if kind in ("boolean", "null"):
         return False if kind == "boolean" else None
     # The only patterns are those of instructions, which begin with a verb.
-    lead = "Describe a" if "pattern" in schema else "A"
-    text = f"{lead} scripted text of sufficient length for a step.".ljust(schema.get("minLength", 0), ".")
+    lead = "Describe in one step a" if "pattern" in schema else "A"
+    text = f"{lead} scripted text of sufficient length.".ljust(schema.get("minLength", 0), ".")
     return text[: schema.get("maxLength", len(text))]
