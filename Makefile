@@ -30,6 +30,7 @@ bench-run: venv engine image models  ## The main job, measured; writes docs/benc
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench run --json > docs/benchmarks/run.json.new
 	mv docs/benchmarks/run.json.new docs/benchmarks/run.json
+	$(LABWRIGHT) bench publish
 
 venv: $(VENV)/.installed  ## The environment of a user
 venv-dev: $(VENV)/.installed-dev  ## The environment of a developer

@@ -35,6 +35,8 @@ METHODS = {
     "a ROC curve": r"\broc\b|\bauc\b|area under",
 }
 """Name for people, and how texts name it."""
+DATA = r"\b(?:GSE|GDS|GSM|GPL|SRP|PRJNA|E-MTAB-|phs)\d+|\b(?:TCGA|METABRIC|GTEx)\b"
+"""How texts name public data."""
 
 
 def disagreement(text: str, contract: OperatorContract, given: str) -> str:
@@ -49,6 +51,9 @@ def disagreement(text: str, contract: OperatorContract, given: str) -> str:
     for method, pattern in METHODS.items():
         if re.search(pattern, text, re.IGNORECASE) and not re.search(pattern, done, re.IGNORECASE):
             return f"it names {method}, which this analysis does not use"
+    named, known = ({name.casefold() for name in re.findall(DATA, t, re.IGNORECASE)} for t in (text, given))
+    if named - known:
+        return f"it names the data {min(named - known)}, which nobody gave"
     unknown = sorted(_numbers(text) - _numbers(given) - _numbers(done))
     return f"the number {unknown[0]} is not among the parameters or the data" if unknown else ""
 

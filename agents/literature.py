@@ -7,7 +7,7 @@ so its quote is the stored span itself and cannot be made up.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 from labwright.agents.prompting import prompt
 from labwright.agents.texts import whole
 from labwright.domain import Analysis, Objective, Paper, Quote, Report, ReportPart, ReportStep
-from labwright.models.ask import Session, ask, choose
+from labwright.models.ask import Session, Value, ask, choose
 from labwright.tools.evidence import sentences
 
 MOST_SENTENCES = 14
@@ -182,14 +182,16 @@ def _grade(session: Session, objective: Objective, title: str, part: str) -> dic
     The words high, medium and low are not equally likely to a model before it has read anything; the bias is
     measured on an empty part and divided out (contextual calibration, Zhao et al. 2021, ICML, equation 3).
     """
-    flat: Mapping[str, float] = {grade: 1 / len(GRADES) for grade in GRADES}
+    flat: dict[str, float] = {grade: 1 / len(GRADES) for grade in GRADES}
 
-    def probabilities(study: str, what: str) -> Mapping[str, float]:
+    def probabilities(study: str, what: str) -> Value[dict[str, float]]:
         asked = prompt("referability").render(objective=objective.brief(), title=study, part=what)
-        return choose(session, asked, GRADES, fallback=flat).value
+        return choose(session, asked, GRADES, fallback=flat)
 
     said, empty = probabilities(title, part), probabilities("N/A", "N/A")
-    weights = {g: said[g] / max(empty[g], 0.01) for g in GRADES}
+    if said.decided_by == "fallback":  # not understood: neither recommended nor dropped
+        return {"high": 0.0, "medium": 1.0, "low": 0.0}
+    weights = {g: said.value[g] / max(empty.value[g], 0.01) for g in GRADES}
     return {g: w / sum(weights.values()) for g, w in weights.items()}
 
 
@@ -215,5 +217,6 @@ def paper_referability(analyses: Sequence[Analysis]) -> float:
 
 
 def _clip(text: str, most: int) -> str:
-    """Cut at a word boundary."""
-    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0]
+    """Cut at a word boundary, or inside a word that fills more than half (a sequence, an address)."""
+    cut = text[:most].rsplit(" ", 1)[0]
+    return text if len(text) <= most else cut if len(cut) > most // 2 else text[:most]

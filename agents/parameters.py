@@ -135,6 +135,8 @@ def fill(  # noqa: PLR0913  (who, what for, with which data, and how it is asked
         try:
             answer = ask(session, render(listing(schema, card), wrong), model, max_tokens=400)
         except AnswerInvalid:
+            asked_for = len(schema["properties"]) + len(extra)
+            session.log.decide(f"parameters of {contract.name}", "fallback", asked_for)
             break
         values = answer.value.model_dump()
         others = {name: values.pop(name) for name in extra}

@@ -25,11 +25,13 @@ from labwright.errors import AnswerInvalid
 from labwright.models.ask import Session, ask
 from labwright.sandbox.contract import Job, Limits, Result
 from labwright.store import RunStore
+from labwright.tools.analysis import operator_source
 from labwright.tools.analysis.contracts import OPERATORS, render_script
 from labwright.tools.analysis.rendering import GENE_SETS
 
 REPAIRS = 3
 ERROR_CHARS = 1500
+SOURCE_CHARS = 12_000
 CHECKER = """\
 import json
 
@@ -129,17 +131,19 @@ def _level_of(store: RunStore, task_id: str) -> int:
 
 def _attempts(bench: Workbench, objective: Objective, task: Task, folder: Path) -> TaskResult:
     attempts: list[Attempt] = []
+    tried: list[Task] = []
     script: str | None = _first_script(bench, objective, task)
     while script is not None and len(attempts) <= REPAIRS:
         attempt = _attempt(bench, task, folder, script, len(attempts) + 1)
         attempts.append(attempt)
+        tried.append(task)
         if attempt.level == 3:
             break
         if len(attempts) <= REPAIRS:
             task, script = _repaired(bench, objective, task, script, attempt)
     best = max(attempts, key=lambda a: (a.level, a.number))
     _publish(bench.store, folder, best)
-    bench.store.write(folder / "task.json", task)
+    bench.store.write(folder / "task.json", tried[best.number - 1])
     findings = _findings(folder / "outputs") if best.level == 3 else ()
     return TaskResult(task=task.id, attempts=tuple(attempts), level=best.level, findings=findings)
 
@@ -167,12 +171,13 @@ def _write_code(bench: Workbench, objective: Objective, task: Task, previous: st
         inputs="\n".join(f"/in/{i}" for i in task.inputs)
         + f"\nsamples.parquet columns: {columns}; files: {list(card['files'])}",
         outputs="\n".join(f"{o.name} ({o.type}): {o.check}" for o in task.outputs),
-        signature=_rendered(task),
+        operator=f"{_rendered(task)}\n{operator_source(task.operator)[:SOURCE_CHARS]}",
         previous=previous,
     )
     try:
         return ask(bench.session, asked, CodeAnswer, max_tokens=4096).value.script
     except AnswerInvalid:
+        bench.session.log.decide(f"script of {task.id}", "fallback")
         return None
 
 

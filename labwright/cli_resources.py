@@ -210,3 +210,12 @@ def bench_verify(suite: str) -> None:
         typer.echo(line, err=True)
     typer.echo(f"{suite}: {'every figure agrees with its raw rows' if not differing else 'figures differ'}")
     raise typer.Exit(1 if differing else 0)
+
+
+@bench_app.command("publish")
+def bench_publish() -> None:
+    """Write the page of all figures beside their goals, from the project's root."""
+    from labwright.eval.suites.publish import publish
+
+    for path in publish():
+        typer.echo(str(path))

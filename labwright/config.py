@@ -162,16 +162,15 @@ def load_config(
     if path is None and given is not None:
         raise ConfigInvalid(f"{given}: no such configuration file; check the path of --config")
     table = _read(path) if path is not None else {}
-    source = str(path) if path is not None else "the environment"
+    flags = {place: value for place, value in (overrides or {}).items() if value is not None}
+    said = [str(path)] * (path is not None) + [v for v in ENVIRONMENT if environment.get(v)] + ["flags"] * bool(flags)
     for variable, place in ENVIRONMENT.items():
         if environment.get(variable):
-            _put(table, place, environment[variable])
-            if place[0] == "backends":
-                table["backends"]["embedded"].setdefault("kind", "embedded")
-    for place, value in (overrides or {}).items():
-        if value is not None:
-            _put(table, place, value)
-    return _validated(table, source)
+            for where in _embedded(table) if place[0] == "backends" else (place,):
+                _put(table, where, environment[variable])
+    for place, value in flags.items():
+        _put(table, place, value)
+    return _validated(table, ", ".join(said))
 
 
 def _validated(table: dict[str, Any], source: str) -> Config:
@@ -193,7 +192,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigInvalid(f"{path}: not a TOML file: {error}") from error
 
 
+def _embedded(table: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Places of the model of every embedded backend, and of the one that stands in where none is named."""
+    backends = table.setdefault("backends", {})
+    if not isinstance(backends, dict):
+        return []  # validation says what is wrong with it
+    backends.setdefault("embedded", {"kind": "embedded"})
+    embedded = [n for n, b in backends.items() if isinstance(b, dict) and b.get("kind") == "embedded"]
+    return [("backends", name, "model") for name in embedded]
+
+
 def _put(table: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
     for key in place[:-1]:
         table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            return  # validation says what is wrong with it
     table[place[-1]] = value

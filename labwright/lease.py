@@ -33,7 +33,8 @@ def compute_lease(*, timeout_s: float = -1.0, cores: int | None = None) -> Itera
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "compute.lock", timeout=timeout_s):
-            yield
+        held = FileLock(folder / "compute.lock").acquire(timeout=timeout_s)
     except Timeout as error:
         raise TimeoutError(f"the compute lease was not free within {timeout_s:g} s") from error
+    with held:
+        yield

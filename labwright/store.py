@@ -66,9 +66,9 @@ class RunStore:
         Raises:
             WrongUse: no run, or more than one, goes by that name.
         """
-        path = Path(name)
-        if (path / "record.json").is_file():
-            return cls(path.resolve())
+        for path in (Path(name), runs / file_name(name)):
+            if os.path.isfile(path / "record.json"):  # of Path.is_file, a name too long is an error
+                return cls(path.resolve())
         found = [p.parent for p in sorted(runs.glob(f"{file_name(name)}*/record.json"))]
         if len(found) != 1:
             what = "no run" if not found else f"{len(found)} runs"
@@ -112,8 +112,11 @@ class RunStore:
             return kind.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunFailed(f"{path} is missing; the run folder is damaged") from error
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise RunFailed(f"{path} is not a valid {kind.__name__}: {error}") from error
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".lstrip(": ") for e in error.errors()[:3])
+            raise RunFailed(f"{path} is not a valid {kind.__name__}: {wrong}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunFailed(f"{path} cannot be read: {error}") from error
 
     def record(self) -> RunRecord:
         """The run's record."""
@@ -131,12 +134,12 @@ class RunStore:
             WrongUse: another process works on the run.
         """
         with _disk(self.folder):
-            lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            with lock:
-                yield
-        except Timeout as error:
-            raise WrongUse(f"run {self.id} is being worked on by another process") from error
+            try:
+                held = FileLock(self.folder / ".lock").acquire(timeout=0)
+            except Timeout as error:
+                raise WrongUse(f"run {self.id} is being worked on by another process") from error
+        with held:
+            yield
 
 
 @contextmanager
@@ -144,8 +147,10 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"cannot write {path}: {error.strerror}; make room, then `labwright resume`") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.ENOTDIR):
+            raise DiskFull(f"cannot write {path}: {error.strerror}; use a folder that can be written") from error
         raise
 
 
@@ -155,6 +160,6 @@ def list_runs(runs: Path) -> list[RunRecord]:
     for path in sorted(runs.glob("*/record.json")):
         try:
             found.append(RunRecord.model_validate_json(path.read_text(encoding="utf-8")))
-        except (ValidationError, UnicodeDecodeError):
+        except (ValidationError, OSError, UnicodeDecodeError):
             continue
     return found

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from labwright.domain import Call, Decider
 from labwright.errors import AnswerInvalid, KeyMissing, ModelMissing
 from labwright.models.calls import CallLog
+from labwright.models.remote import one_line
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -288,13 +289,17 @@ def _invoke(session: Session, request: _Request) -> AIMessage:
     except openai.LengthFinishReasonError as error:
         return _cut_off(error)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise KeyMissing(f"{session.backend} refuses the key: {error.message}; set the key's variable") from error
+        said = one_line(session.chat, error)
+        raise KeyMissing(f"{session.backend} refuses the key: {said}; set the key's variable") from error
     except (openai.APIConnectionError, openai.InternalServerError, httpx.HTTPError) as error:
-        raise ModelMissing(
-            f"{session.backend} does not answer ({error}); start it or see `labwright doctor`"
-        ) from error
+        said = one_line(session.chat, error)
+        raise ModelMissing(f"{session.backend} does not answer ({said}); start it or see `labwright doctor`") from error
     except openai.APIStatusError as error:
-        raise ModelMissing(f"{session.backend} refuses the call: {error.message}") from error
+        raise ModelMissing(f"{session.backend} refuses the call: {one_line(session.chat, error)}") from error
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # What langchain-openai and openai raise over replies that are no completion: no JSON, no choices, filtered.
+        said = one_line(session.chat, error)
+        raise ModelMissing(f"{session.backend} gives no usable answer ({said}); see `labwright doctor`") from error
     return message
 
 
@@ -318,4 +323,4 @@ def _top(message: AIMessage) -> list[list[Any]]:
     content = (message.response_metadata.get("logprobs") or {}).get("content") or []
     if not content:
         return []
-    return [[item["token"], item["logprob"]] for item in content[0]["top_logprobs"]]
+    return [[item["token"], item["logprob"]] for item in content[0].get("top_logprobs") or content[:1]]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from labwright.config import BackendConfig
 
 TIMEOUT_S = 600.0
+NO_KEY = "none"
+"""Sent where a server asks for no key."""
 
 
 def openai_chat(base_url: str, model: str, key: str, *, extra_body: dict[str, Any] | None = None) -> BaseChatModel:
@@ -48,9 +50,18 @@ def remote_chat(name: str, config: BackendConfig) -> BaseChatModel:
     """
     if not config.model:
         raise ConfigInvalid(f"[backends.{name}]: a remote backend needs `model = ...`")
-    key = "none"
+    key = NO_KEY
     if config.api_key_env:
-        key = os.environ.get(config.api_key_env, "")
+        key = os.environ.get(config.api_key_env, "").strip()
         if not key:
             raise KeyMissing(f"[backends.{name}]: set {config.api_key_env} to the server's API key")
     return openai_chat(config.base_url, config.model, key)
+
+
+def one_line(chat: BaseChatModel, error: Exception) -> str:
+    """What a server said, on one line, without the key that it may have sent back."""
+    words = " ".join(str(error).split())
+    key = getattr(chat, "openai_api_key", None)
+    if isinstance(key, SecretStr) and len(key.get_secret_value()) > len(NO_KEY):
+        words = words.replace(key.get_secret_value(), "[key]")
+    return words[:300]

@@ -9,6 +9,8 @@ from labwright.errors import ReferenceUnresolved
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9(\[])")
 LEAST_CHARS = 25
+BEFORE, AFTER = r"(?<![\w\-\u2010-\u2013\u2212])(?<!\d[.,])", r"(?!\w|[.,]\d|[-\u2010-\u2013]\w)"
+"""A quote is no part of a word or number: "5 mg" is not in "15 mg", "responders" not in "non-responders"."""
 HEADING = re.compile(r"^(#+ .*|[A-Z][A-Za-z ]{2,30}:?)$")
 
 
@@ -34,13 +36,18 @@ def sentences(paper: str, document: str) -> list[Quote]:
 
 
 def locate(paper: str, document: str, text: str) -> Quote:
-    """Find a claimed quote in a document; only white space may differ.
+    """Find a claimed quote in a document, whole words and numbers; only white space may differ.
 
     Raises:
         ReferenceUnresolved: the document does not hold the text.
     """
     words = text.split()
-    match = re.search(r"\s+".join(map(re.escape, words)), document) if words else None
+    pattern = r"\s+".join(map(re.escape, words))
+    if words and (words[0][0].isalnum() or words[0][0] == "_"):
+        pattern = BEFORE + pattern
+    if words and (words[-1][-1].isalnum() or words[-1][-1] == "_"):
+        pattern += AFTER
+    match = re.search(pattern, document) if words else None
     if match is None:
         raise ReferenceUnresolved(f"{paper} does not hold the quote {text[:60]!r}")
     return Quote(paper=paper, start=match.start(), end=match.end(), text=match.group())
@@ -48,4 +55,4 @@ def locate(paper: str, document: str, text: str) -> Quote:
 
 def is_verbatim(quote: Quote, document: str) -> bool:
     """The quote is exactly the span that it claims."""
-    return document[quote.start : quote.end] == quote.text
+    return 0 < quote.end - quote.start == len(quote.text) and document[quote.start : quote.end] == quote.text

@@ -70,7 +70,7 @@ def test_without_an_engine_nothing_is_begun(tmp_path):
 
 def test_a_corpus_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "papers.jsonl").write_bytes(b'{"id": "a", "title": "caf\xe9", "abstract": "x"}\n')
-    done = labwright("corpus", "add", "papers.jsonl", folder=tmp_path, LABWRIGHT_CACHE=str(tmp_path / "cache"))
+    done = labwright("corpus", "add", "mine", "papers.jsonl", folder=tmp_path, LABWRIGHT_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 2
     assert "papers.jsonl" in one_line(done)
 

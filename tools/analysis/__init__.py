@@ -7,6 +7,7 @@ Nothing heavy is imported until an operator is asked for, so a host without pand
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "gene_set_enrichment",
     "marker_features",
     "open_study",
+    "operator_source",
     "prognostic_features",
     "survival_curves",
     "survival_signature",
@@ -64,3 +66,12 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def operator_source(name: str) -> str:
+    """Source text of the module that holds an operator, for a person or a model that writes its own version.
+
+    Raises:
+        KeyError: there is no such operator.
+    """
+    return files(__name__).joinpath(f"{_HOME[name]}.py").read_text(encoding="utf-8")
