@@ -1,6 +1,7 @@
 # Two commands for a new machine: `make demo` and `make test`. Both are idempotent and say what they do.
 SHELL := /bin/bash
 VENV := .venv
+ANALYSIS := .venv-analysis
 PYTHON ?= python3
 UV := $(VENV)/bin/python -m uv
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
@@ -8,7 +9,7 @@ LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test lint bench bench-run engine image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run engine image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -16,8 +17,13 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 	@$(LABWRIGHT) runs --out .demo
 	@echo "== the report is the newest of: $$(ls -d $(CURDIR)/.demo/*/report.html | tail -n 1)"
 
-test: venv-dev engine image models-test lint  ## Lint, types, unit and integration tests
-	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q
+test: venv-dev engine image models-test lint test-analysis  ## Lint, types, unit and integration tests
+	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q --ignore tests/unit/tools/analysis
+	$(LABWRIGHT) bench verify run
+
+# The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
+test-analysis: $(ANALYSIS)/.installed  ## Unit tests of the analysis operators
+	$(ANALYSIS)/bin/pytest -q tests/unit/tools/analysis
 
 lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff check .
@@ -50,6 +56,13 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(UV) pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) -e . --group dev
 	@touch $@ $(VENV)/.installed
 
+$(ANALYSIS)/.installed: pyproject.toml sandbox/requirements.txt | $(VENV)/bin/python
+	@echo "== making $(ANALYSIS)"
+	$(PYTHON) -m venv $(ANALYSIS)
+	$(UV) pip install --quiet --python $(ANALYSIS)/bin/python -r sandbox/requirements.txt
+	$(UV) pip install --quiet --python $(ANALYSIS)/bin/python $(FIND_LINKS) -e . --group dev
+	@touch $@
+
 engine:  ## A container engine: the reachable one, else a private one of our own
 	@bash sandbox/engine.sh start
 
@@ -63,4 +76,4 @@ models-test: venv-dev  ## The models that the tests use
 	@$(LABWRIGHT) models pull all-minilm-l6-v2 smollm2-135m-instruct qwen2.5-coder-1.5b-instruct
 
 clean:  ## Remove the environment and the demo's runs
-	rm -rf $(VENV) .demo build
+	rm -rf $(VENV) $(ANALYSIS) .demo build
