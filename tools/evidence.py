@@ -9,7 +9,8 @@ from labwright.errors import ReferenceUnresolved
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9(\[])")
 LEAST_CHARS = 25
-BEFORE, AFTER = r"(?<![\w\-\u2010-\u2013\u2212])(?<!\d[.,])", r"(?!\w|[.,]\d|[-\u2010-\u2013]\w)"
+BEFORE = r"(?:(?!\w)|(?<![\w\-\u2010-\u2013\u2212])(?<!\d[.,]))"
+AFTER = r"(?:(?<!\w)|(?!\w|[.,]\d|[-\u2010-\u2013]\w))"
 """A quote is no part of a word or number: "5 mg" is not in "15 mg", "responders" not in "non-responders"."""
 HEADING = re.compile(r"^(#+ .*|[A-Z][A-Za-z ]{2,30}:?)$")
 
@@ -42,12 +43,7 @@ def locate(paper: str, document: str, text: str) -> Quote:
         ReferenceUnresolved: the document does not hold the text.
     """
     words = text.split()
-    pattern = r"\s+".join(map(re.escape, words))
-    if words and (words[0][0].isalnum() or words[0][0] == "_"):
-        pattern = BEFORE + pattern
-    if words and (words[-1][-1].isalnum() or words[-1][-1] == "_"):
-        pattern += AFTER
-    match = re.search(pattern, document) if words else None
+    match = re.search(BEFORE + r"\s+".join(map(re.escape, words)) + AFTER, document) if words else None
     if match is None:
         raise ReferenceUnresolved(f"{paper} does not hold the quote {text[:60]!r}")
     return Quote(paper=paper, start=match.start(), end=match.end(), text=match.group())

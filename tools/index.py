@@ -45,8 +45,10 @@ class Index:
             batch, stopwords="en", show_progress=False
         )
         self._bm25 = bm25s.BM25()
-        if texts:
-            self._bm25.index(self._tokens(texts), show_progress=False)
+        tokens = self._tokens(texts) if texts else None
+        self._worded = tokens is not None and bool(tokens.vocab)  # BM25 cannot index texts without a single word
+        if self._worded:
+            self._bm25.index(tokens, show_progress=False)
 
     def search(self, query: str, limit: int) -> list[tuple[str, float]]:
         """The best documents, best first; ties by id."""
@@ -74,7 +76,7 @@ class Index:
 
     def _sparse(self, query: str) -> NDArray[np.float32]:
         words = self._tokens([query])
-        if not words.vocab:
+        if not (self._worded and words.vocab):
             return np.zeros(len(self._ids), dtype=np.float32)
         found, scores = self._bm25.retrieve(words, k=len(self._ids), show_progress=False)
         out = np.zeros(len(self._ids), dtype=np.float32)

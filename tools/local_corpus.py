@@ -41,6 +41,8 @@ class LocalCorpus:
         self._papers: dict[str, Paper] = {}
         self._texts: dict[str, str] = {}
         for paper, text in _documents(folder):
+            if paper.id in self._papers:
+                raise UnreadableCorpus(f"{folder}: two documents have the id {paper.id!r}; rename a file or an `id`")
             self._papers[paper.id] = paper
             self._texts[paper.id] = text
         if not self._papers:
@@ -114,7 +116,7 @@ def _documents_of(path: Path, corpus: str) -> Iterator[tuple[Paper, str]]:
         if text.strip():
             yield _document({"text": text}, f"{corpus}-{path.stem}", corpus)
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield _document(_fields(line, f"{path}:{number}"), f"{corpus}-{path.stem}-{number}", corpus)
 
@@ -123,7 +125,7 @@ def _read(path: Path) -> str:
     if path.suffix not in SUFFIXES:
         raise UnreadableCorpus(f"{path}: not one of {', '.join(SUFFIXES)}; convert it to plain text")
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
         raise UnreadableCorpus(f"{path}: {error.strerror}; check the path and its permissions") from error
     except UnicodeDecodeError as error:
@@ -136,8 +138,10 @@ def _read(path: Path) -> str:
 def _fields(line: str, where: str) -> dict[str, Any]:
     try:
         fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UnreadableCorpus(f"{where}: not JSON ({error.msg}); put one object on each line") from error
+        json.dumps(fields, ensure_ascii=False).encode()  # half of an escaped pair cannot be stored
+    except (ValueError, RecursionError) as error:
+        said = getattr(error, "msg", type(error).__name__)
+        raise UnreadableCorpus(f"{where}: not JSON ({said}); put one object on each line") from error
     if not isinstance(fields, dict) or not str(fields.get("text") or fields.get("abstract") or "").strip():
         raise UnreadableCorpus(f"{where}: no `text` or `abstract`; every line needs one")
     return fields
@@ -156,7 +160,7 @@ def _document(fields: Mapping[str, Any], fallback: str, corpus: str) -> tuple[Pa
         ids=PaperIds(pmid=field("pmid"), pmcid=field("pmcid"), doi=field("doi")),
         title=title[:300],
         abstract=(field("abstract") or body)[:ABSTRACT_CHARS],
-        year=int(year) if year.isdecimal() else None,
+        year=int(year) if year.isdecimal() and len(year) <= 4 else None,
         journal=field("journal"),
         source=corpus,
         kind="user",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from labwright.domain import Protocol, Ref, Report, Step
+from labwright.domain import Part, Protocol, Ref, Report, Step
 from labwright.errors import ReferenceUnresolved, WrongUse
 from labwright.store import RunStore
-from labwright.tools.analysis.contracts import OPERATORS, validate_params
+from labwright.tools.analysis.contracts import OPERATORS, feasible, validate_params
 from labwright.tools.catalogue.catalogue import card
 from labwright.workflows.protocol_text import protocol_markdown
 
@@ -35,7 +36,7 @@ def accept_edit(store: RunStore, path: Path) -> Protocol:
         raise WrongUse(f"{path}: {error}") from error
     old = store.read(store.folder / "protocol.json", Protocol)
     store.write(store.folder / f"protocol.v{old.version}.json", old)
-    edited = edited.model_copy(update={"version": old.version + 1})
+    edited = edited.model_copy(update={"version": old.version + 1, "parts": tuple(map(_filled, edited.parts))})
     store.write(store.folder / "protocol.json", edited)
     store.write_text(store.folder / "protocol.md", protocol_markdown(edited, store))
     return edited
@@ -45,26 +46,51 @@ def _check(store: RunStore, protocol: Protocol) -> None:
     known = {d.id for d in protocol.datasets if store.path("datasets", f"{d.id}.json").is_file()}
     steps = [step for part in protocol.parts for step in part.steps]
     ids = [step.id for step in steps]
-    if len(set(ids)) != len(ids):
-        raise ValueError("two steps share an id")
+    if len(set(ids)) != len(ids) or len({part.id for part in protocol.parts}) != len(protocol.parts):
+        raise ValueError("two steps or two parts share an id")
     for place, step in enumerate(steps):
-        _check_step(step, known, ids[:place])
+        _check_step(step, known, {s.id: s for s in steps[:place]})
     for ref in [r for p in protocol.parts for r in (*p.refs, *(r for s in p.steps for r in s.refs))]:
         resolve(store, ref)
 
 
-def _check_step(step: Step, known: set[str], earlier: list[str]) -> None:
+def _check_step(step: Step, known: set[str], earlier: Mapping[str, Step]) -> None:
     unverified = sorted(set(step.datasets) - known)
     if unverified:
         raise ValueError(f"step {step.id} names data that this run did not verify: {', '.join(unverified)}")
-    late = sorted(set(step.inputs) - set(earlier))
+    late = sorted(set(step.inputs) - earlier.keys())
     if late:
         raise ValueError(f"step {step.id} reads outputs of steps that do not come before it: {', '.join(late)}")
-    if step.kind == "wet":
-        return
+    if step.kind != "wet":
+        _check_analysis(step, [earlier[i] for i in step.inputs])
+
+
+def _check_analysis(step: Step, inputs: Sequence[Step]) -> None:
+    """A step that is run must be one that its operator can carry."""
     if step.operator not in OPERATORS:
         raise ValueError(f"step {step.id}: no analysis named {step.operator!r}; known are {', '.join(OPERATORS)}")
-    validate_params(OPERATORS[step.operator], card(step.datasets[0]), step.parameters)
+    if not step.datasets:
+        raise ValueError(f"step {step.id} names no data set")
+    contract, data = OPERATORS[step.operator], card(step.datasets[0])
+    if reason := feasible(contract, data):
+        raise ValueError(f"step {step.id}: {step.operator} cannot use {step.datasets[0]}: {reason}")
+    if wet := [s.id for s in inputs if s.kind == "wet"]:
+        raise ValueError(f"step {step.id} reads outputs of wet steps, which write no files: {', '.join(wet)}")
+    needed = contract.requires.needs_table_of
+    if needed and (not inputs or inputs[0].operator not in needed):
+        raise ValueError(f"step {step.id}: its first input must be a step of {' or '.join(needed)}")
+    validate_params(contract, data, step.parameters)
+
+
+def _filled(part: Part) -> Part:
+    """The part with the parameters that validation filled in, since "none" and what was left out are no values."""
+    steps = [
+        s.model_copy(update={"parameters": validate_params(OPERATORS[s.operator], card(s.datasets[0]), s.parameters)})
+        if s.kind != "wet"
+        else s
+        for s in part.steps
+    ]
+    return part.model_copy(update={"steps": tuple(steps)})
 
 
 def resolve(store: RunStore, ref: Ref) -> None:
@@ -74,9 +100,11 @@ def resolve(store: RunStore, ref: Ref) -> None:
         ReferenceUnresolved: one of them does not exist.
     """
     path = store.path("reports", f"{ref.paper}.json")
-    if not path.is_file():
+    stored = path.is_file() and store.path("papers", f"{ref.paper}.json").is_file()
+    report = store.read(path, Report) if stored else None
+    if report is None or report.paper != ref.paper:  # file names are made safe, so two ids can share one
         raise ReferenceUnresolved(f"there is no report of {ref.paper!r} in this run")
-    part = next((p for p in store.read(path, Report).parts if p.id == ref.part), None)
+    part = next((p for p in report.parts if p.id == ref.part), None)
     if part is None:
         raise ReferenceUnresolved(f"the report of {ref.paper} has no part {ref.part!r}")
     missing = sorted(set(ref.steps) - {s.id for s in part.steps})
