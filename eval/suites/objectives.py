@@ -101,8 +101,9 @@ def _finding_in(result: TaskResult, check: dict[str, Any]) -> bool:
 def _table_meets(path: Path, check: dict[str, Any]) -> bool:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    if rows and check["column"] not in rows[0]:
-        raise RunFailed(f"{path.name} has no column {check['column']!r}; the objective's gold check is out of date")
+    absent = {check["column"], *check.get("where", {})} - set(rows[0] if rows else ())
+    if rows and absent:
+        raise RunFailed(f"{path.name} has no column {min(absent)!r}; the objective's gold check is out of date")
     for name, value in check.get("where", {}).items():
         rows = [r for r in rows if _cell_fits(r.get(name, ""), value)]
     head = rows[: check.get("n", len(rows))]
@@ -113,11 +114,19 @@ def _table_meets(path: Path, check: dict[str, Any]) -> bool:
 def _cell_fits(cell: str, wanted: Any) -> bool:
     """A cell equals a text, lies on a side of zero ("positive", "negative"), or between `above` and `below`."""
     if isinstance(wanted, dict):
-        value = float(cell or "nan")
+        value = _number(cell)
         return bool(wanted.get("above", -math.inf) <= value <= wanted.get("below", math.inf))
     if wanted in ("positive", "negative"):
-        return (float(cell or "nan") > 0) if wanted == "positive" else (float(cell or "nan") < 0)
+        return _number(cell) > 0 if wanted == "positive" else _number(cell) < 0
     return bool(cell == str(wanted))
+
+
+def _number(cell: str) -> float:
+    """A cell's number; what is none lies in no range."""
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return math.nan
 
 
 def largest_checkpoint(path: Path) -> float:

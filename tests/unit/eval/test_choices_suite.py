@@ -92,8 +92,11 @@ def test_the_right_data_set_scores_nothing_when_it_is_refused(chooser):
 
 
 def test_the_model_is_asked_and_its_no_can_refuse_a_doubtful_data_set(chooser, tmp_path):
-    """Relevance between 0.5 and 0.75 is where the model's word counts."""
-    doubtful = "Does hormone therapy change recurrence of breast cancer patients in the trial?"
+    """Relevance between 0.5 and 0.75 is where the model's word counts; that of gbsg2 is 0.65 here."""
+    doubtful = (
+        "Does hormone therapy change recurrence of women with node-positive breast cancer, a group study of age, "
+        "menopause and grade?"
+    )
     ranked = {}
     for word, odds in (("yes", 0.9), ("no", 0.1)):
         chat = ScriptedChat(rules=[{"match": "Answer yes or no", "probabilities": {"yes": odds, "no": 1 - odds}}])

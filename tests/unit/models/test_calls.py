@@ -59,7 +59,7 @@ def test_a_resumed_run_repeats_no_finished_call(path: Path) -> None:
 
 def test_calls_come_oldest_first_and_a_call_made_anew_replaces_its_record(path: Path) -> None:
     log = CallLog(path)
-    for key, role in (("c", "1"), ("a", "2"), ("b", "3"), ("c", "4")):
+    for key, role in (("b", "1"), ("c", "2"), ("a", "3"), ("b", "4")):
         log.add(key, call(role=role), {})
         time.sleep(0.002)
     assert [c.role for c in log.calls()] == ["2", "3", "4"]

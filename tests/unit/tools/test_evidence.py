@@ -178,8 +178,10 @@ def test_sentences_are_verbatim_in_order_apart_and_long_enough(document: str) ->
 
 
 def test_headings_and_fragments_are_no_sentences_and_line_ends_are_not_part_of_one() -> None:
-    document = "# A heading that is long enough to count.\nMethods:\r\n  We measured (twice) 5.3 mg.  Then we did it all again!\r\nShort one."
-    assert [q.text for q in sentences("p", document)] == ["We measured (twice) 5.3 mg.", "Then we did it all again!"]
+    document = "# A heading that is long enough to count.\nMethods:\r\n  We measured (twice) 5.3 mg.  Did it all again, ok now!\r\n"
+    document += "x" * (LEAST_CHARS - 1) + "\n" + "y" * LEAST_CHARS
+    found = [q.text for q in sentences("p", document)]
+    assert found == ["We measured (twice) 5.3 mg.", "Did it all again, ok now!", "y" * LEAST_CHARS]
 
 
 def test_an_abbreviation_cuts_a_sentence_but_never_alters_it() -> None:
