@@ -246,8 +246,10 @@ def _judge(bench: Workbench, task: Task, script: str, result: Result, out: Path)
             detail=f"not read: {unread}" if unread else "",
         )
     )
-    made_up = [f"line {f.line}: {f.detail}" for f in bench.screen(script) if f.rule == "made_up_data"]
-    checks.append(Check(check="no made-up data", passed=not made_up, detail="; ".join(made_up)))
+    made_up = [f"line {f.line}: {f.detail}" for f in bench.screen(script) if f.rule in ("made_up_data", "syntax")]
+    checks.append(
+        Check(check="the script can be read and makes up no data", passed=not made_up, detail="; ".join(made_up))
+    )
     failed = [f"{c.check}: {c.detail}" for c in checks if not c.passed]
     return checks, 2 if failed else 3, "; ".join(failed)[:ERROR_CHARS]
 

@@ -234,6 +234,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except OSError as error:
+        typer.echo(f"labwright: {error.filename or 'the machine'}: {error.strerror or error}", err=True)
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001  (the process edge)
         _click_error(error)
     if code == INTERRUPTED:

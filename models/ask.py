@@ -16,16 +16,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
-import httpx
-import openai
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, ValidationError
 
 from labwright.domain import Call, Decider
-from labwright.errors import AnswerInvalid, KeyMissing, ModelMissing
+from labwright.errors import AnswerInvalid
 from labwright.models.calls import CallLog
-from labwright.models.remote import one_line
+from labwright.models.reply import send, top_tokens
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -257,7 +255,7 @@ def _call(session: Session, request: _Request) -> dict[str, Any]:
     asked = time.monotonic()
     with session.lease():
         started = time.monotonic()
-        message = _invoke(session, request)
+        message = send(session.chat, session.backend, request.messages(), request.options)
         seconds = time.monotonic() - started
     session.log.spend("", "waiting", started - asked)
     session.log.spend("", "model", seconds)
@@ -278,49 +276,6 @@ def _call(session: Session, request: _Request) -> dict[str, Any]:
         usd=(prompt_tokens * session.prices.prompt + generated * session.prices.generated) / 1e6,
         repairs=len(request.history),
     )
-    reply = {"text": str(message.text), "top": _top(message)}
+    reply = {"text": str(message.text), "top": top_tokens(message)}
     session.log.add(key, call, reply)
     return reply
-
-
-def _invoke(session: Session, request: _Request) -> AIMessage:
-    try:
-        message = session.chat.invoke(request.messages(), **request.options)
-    except openai.LengthFinishReasonError as error:
-        return _cut_off(error)
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        said = one_line(session.chat, error)
-        raise KeyMissing(f"{session.backend} refuses the key: {said}; set the key's variable") from error
-    except (openai.APIConnectionError, openai.InternalServerError, httpx.HTTPError) as error:
-        said = one_line(session.chat, error)
-        raise ModelMissing(f"{session.backend} does not answer ({said}); start it or see `labwright doctor`") from error
-    except openai.APIStatusError as error:
-        raise ModelMissing(f"{session.backend} refuses the call: {one_line(session.chat, error)}") from error
-    except (openai.OpenAIError, ValueError, TypeError, AttributeError, LookupError) as error:
-        # What langchain-openai and openai raise over replies that are no completion: no JSON, no choices, filtered.
-        said = one_line(session.chat, error)
-        raise ModelMissing(f"{session.backend} gives no usable answer ({said}); see `labwright doctor`") from error
-    return message
-
-
-def _cut_off(error: openai.LengthFinishReasonError) -> AIMessage:
-    """The answer that ran into its limit, as it stands: its schema will find it invalid, and it is asked again."""
-    usage = error.completion.usage
-    read, written = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
-    cached = usage.prompt_tokens_details.cached_tokens if usage is not None and usage.prompt_tokens_details else 0
-    return AIMessage(
-        error.completion.choices[0].message.content or "",
-        usage_metadata={
-            "input_tokens": read,
-            "output_tokens": written,
-            "total_tokens": read + written,
-            "input_token_details": {"cache_read": cached or 0},
-        },
-    )
-
-
-def _top(message: AIMessage) -> list[list[Any]]:
-    content = (message.response_metadata.get("logprobs") or {}).get("content") or []
-    if not content:
-        return []
-    return [[item["token"], item["logprob"]] for item in content[0].get("top_logprobs") or content[:1]]

@@ -12,13 +12,19 @@ import unicodedata
 from labwright.errors import ObjectiveRefused
 
 MOST_CHARS = 20_000
-LEAST_WORDS = 4
+LEAST_WORDS, LEAST_CHARS = 4, 12
 # Windows instead of open word ends: nested open repetitions take minutes on 20 000 hostile characters.
 _AGENT = r"(pathogen|virus|influenza|anthrax|bacteri|toxin|ricin|botulinum|smallpox|ebola|nerve agent|bioweapon)"
 _WORSE = r"(transmissib|virulen|lethal|pathogenic|infectiv|infectious|deadly)"
+_HARM = (
+    r"(transmissibilit|virulence|lethality|pathogenicity|infectivit|infectiousness|deadliness"
+    r"|(lethal|deadly|infectious) (dose|effect|potency|power|reach))"
+)
 RULES = {
-    "enhancing a pathogen": rf"(increas|enhanc|improv|\bgain|boost)[^.]{{0,70}}{_WORSE}[^.]{{0,70}}{_AGENT}"
-    rf"|{_AGENT}[^.]{{0,60}}(more|increas\w{{1,9}}|enhanc\w{{1,9}}) {_WORSE}",
+    "enhancing a pathogen": rf"gain[- ]of[- ]function[^.]{{0,70}}{_AGENT}"
+    rf"|(increas|enhanc|improv|\bgain|boost)[^.]{{0,70}}{_HARM}[^.]{{0,70}}{_AGENT}"
+    rf"|\b(mak|creat|engineer|design|modif|mutat|render|turn)[^.]{{0,70}}{_AGENT}"
+    rf"[^.]{{0,60}}(more|increas\w{{1,9}}|enhanc\w{{1,9}}) {_WORSE}",
     "producing a toxin or weapon": r"(produc|synthesi[sz]|manufactur|weaponi[sz]|aerosoli[sz])"
     rf"[^.]{{0,50}}{_AGENT}[^.]{{0,80}}(weapon|attack|population|people|release|harm)",
     "evading detection": r"(evad|escap|avoid|bypass)[^.]{0,50}(screening|detection|biosecurity|surveillance)"
@@ -41,7 +47,9 @@ def check_form(text: str) -> str:
         raise ObjectiveRefused(
             f"the objective has {len(text)} characters, at most {MOST_CHARS} are read; give the question itself"
         )
-    if len(re.findall(r"\w+", text)) < LEAST_WORDS:
+    # Scripts that set no spaces between words are judged by their length.
+    spaced = re.search(r"[A-Za-z]", text) is not None
+    if len(re.findall(r"\w+", text)) < LEAST_WORDS and (spaced or len(re.findall(r"\w", text)) < LEAST_CHARS):
         raise ObjectiveRefused(f"the objective {text[:60]!r} is too short; give a research question in a sentence")
     # Ligatures, wide letters and soft hyphens of pasted text must not hide a word.
     folded = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")

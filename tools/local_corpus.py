@@ -93,8 +93,17 @@ def add_documents(corpora: Path, name: str, paths: Sequence[Path]) -> list[Path]
         if not list(_documents_of(path, name)):
             raise UnreadableCorpus(f"{path}: no document in it; remove it or fill it")
     folder = corpora / name
+    names = [path.name for path in paths]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise WrongUse(f"two of the files are called {twice[0]}; rename one, since the corpus keeps them by name")
     folder.mkdir(parents=True, exist_ok=True)
-    return [Path(shutil.copyfile(path, folder / path.name)) for path in paths]
+    return [_copied(path, folder / path.name) for path in paths]
+
+
+def _copied(path: Path, target: Path) -> Path:
+    if not (target.exists() and path.samefile(target)):
+        shutil.copyfile(path, target)
+    return target
 
 
 def corpus_names(corpora: Path) -> list[str]:

@@ -199,7 +199,9 @@ def test_free_code_that_makes_up_data_is_refused_and_told_why(tmp_path):
     result = run_task(bench(tmp_path, Bench(), writer), OBJECTIVE, curves())
     assert [a.level for a in result.attempts] == [2, 3]
     failed = [c for c in result.attempts[0].checks if not c.passed]
-    assert [(c.check, c.detail) for c in failed] == [("no made-up data", "line 4: normal draws random values")]
+    assert [(c.check, c.detail) for c in failed] == [
+        ("the script can be read and makes up no data", "line 4: normal draws random values")
+    ]
     assert (task_folder(RunStore(tmp_path), curves().id) / "script.py").read_text() == FREE
 
 

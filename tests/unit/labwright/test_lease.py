@@ -6,7 +6,6 @@ Every test keeps its lock in a cache folder of its own: the machine's real lease
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from filelock import Timeout
 
 from labwright.lease import EXCLUSIVE_UP_TO_CORES, compute_lease
 

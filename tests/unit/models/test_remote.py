@@ -127,7 +127,7 @@ def test_a_busy_server_is_asked_again(server: FakeChat, session: Session, status
         (500, {"error": {"message": "broken"}}, 3, r"does not answer \(.*broken.*labwright doctor"),
         (502, "<html>\n bad gateway\n</html>", 3, r"does not answer \(.*502"),
         (429, {"error": {"message": "quota"}}, 3, "refuses the call: .*quota"),
-        (400, {"error": {"message": "response_format is not supported"}}, 1, "refuses the call: .*response_format"),
+        (400, {"error": {"message": "context is too long"}}, 2, "refuses the call: .*context is too long"),
         (200, "{not json", 1, "gives no usable answer"),
         (200, [1], 1, "gives no usable answer"),
         (200, {"choices": None}, 1, "gives no usable answer"),
@@ -143,6 +143,19 @@ def test_what_is_no_answer_is_one_line_and_not_logged(server, session, status, b
     assert "\n" not in str(missing.value)
     assert len(server.asked) == asked
     assert (session.log.totals().calls, missing.value.exit_code) == (0, 4)
+
+
+def test_a_server_without_grammars_is_told_the_schema_in_words(server: FakeChat, session: Session) -> None:
+    server.answer({"error": {"message": "response_format is not supported"}}, 400).says(GOOD)
+    assert ask(session, PROMPT, Answer).decided_by == "model"
+    assert "response_format" not in server.asked[1]
+    assert '"properties"' in server.asked[1]["messages"][-1]["content"]
+
+
+def test_a_server_without_probabilities_is_asked_for_the_word(server: FakeChat, session: Session) -> None:
+    server.answer({"error": {"message": "logprobs is not supported"}}, 400).says("Yes")
+    assert choose(session, PROMPT, ("yes", "no"), fallback=ODDS).value["yes"] == 1.0
+    assert "logprobs" not in server.asked[1]
 
 
 def test_a_filtered_answer_is_no_answer(server: FakeChat, session: Session) -> None:

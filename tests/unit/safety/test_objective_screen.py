@@ -160,17 +160,16 @@ def test_what_is_worded_around_the_rules_is_a_known_gap(text: str) -> None:
         "Do enhanced immune responses lower infectious virus in the airway?",
     ],
 )
-def test_known_false_refusals_of_the_pathogen_rule(text: str) -> None:
-    """Benign, and refused: the price of a rule that reads words near each other. Mend the rule, then this test."""
-    with pytest.raises(ObjectiveRefused, match="enhancing a pathogen"):
-        check_form(text)
+def test_a_question_about_a_lethal_disease_is_no_wish_to_make_it_worse(text: str) -> None:
+    assert check_form(text) == text
 
 
-def test_a_script_without_spaces_between_words_is_a_known_false_refusal() -> None:
+def test_a_script_without_spaces_between_words_is_judged_by_its_length() -> None:
     with pytest.raises(ObjectiveRefused, match="too short"):
-        check_form(
-            "\u4e73\u817a\u764c\u60a3\u8005\u7684\u6fc0\u7d20\u6cbb\u7597\u80fd\u5426\u5ef6\u8fdf\u590d\u53d1\uff1f"
-        )
+        check_form("\u4e73\u817a\u764c")
+    assert check_form(
+        "\u4e73\u817a\u764c\u60a3\u8005\u7684\u6fc0\u7d20\u6cbb\u7597\u80fd\u5426\u5ef6\u8fdf\u590d\u53d1\uff1f"
+    )
 
 
 @pytest.mark.parametrize(
