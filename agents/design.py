@@ -1,4 +1,4 @@
-"""The design agent: which analyses, then headings, outlines and details of the protocol.
+"""The design agent: headings, outlines and details of the protocol, one part for each chosen analysis.
 
 Each level sees only the same level of the literature. Sources are offered as codes, so that a reference
 resolves when it is parsed or cannot be written at all; parameters are offered as the real columns and levels.
@@ -12,33 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
+from labwright.agents.analyses import ordered, upstream_of
 from labwright.agents.grounding import disagreement
 from labwright.agents.literature import GRADES
 from labwright.agents.parameters import describe, fill
 from labwright.agents.prompting import prompt
-from labwright.agents.search import Choice, choose_by, dataset_brief
+from labwright.agents.search import dataset_brief
 from labwright.agents.texts import instruction, whole
 from labwright.domain import Analysis, Objective, Paper, Part, Protocol, Ref, Report, Step
 from labwright.models.ask import Session, ask
-from labwright.tools.analysis.contracts import OPERATORS, feasible
+from labwright.tools.analysis.contracts import OPERATORS
 
-ORDER = (
-    "cohort_summary",
-    "survival_curves",
-    "cox_regression",
-    "prognostic_features",
-    "survival_signature",
-    "differential_expression",
-    "gene_set_enrichment",
-    "cluster_samples",
-    "marker_features",
-    "classify_samples",
-    "drug_association",
-)
-MOST_OPERATORS = 3
-LEAST_PROBABILITY = 0.5
-LEAST_SHARE = 0.5
-"""An analysis after the first is chosen at this share of the first one's score or above."""
 LEAST_SOURCES, MOST_SOURCES = 2, 6
 """Parts rated medium fill up to the first; no more than the second go on. A part rated low never does."""
 LOGIC, PURPOSE, OUTLINE, DETAILS = 300, 150, 260, 320
@@ -100,73 +84,6 @@ def sources_of(
     ]
 
 
-def choose_operators(
-    session: Session | None, objective: Objective, card: Mapping[str, Any], similarity: Mapping[str, float]
-) -> list[Choice]:
-    """The analyses that the objective asks for, among those that the data can carry.
-
-    The data set's summary is always made, so it is no choice; an enrichment brings the ranked list it needs.
-
-    Args:
-        session: who is asked; None goes by similarity.
-        objective: the question.
-        card: the data set.
-        similarity: operator to cosine of its answer with the objective.
-    """
-    able = [n for n in ORDER if n != "cohort_summary" and feasible(OPERATORS[n], card) is None]
-    able = [n for n in able if _upstream(n, able) is not None or not OPERATORS[n].requires.needs_table_of]
-
-    def question(name: str) -> Any:
-        return prompt("operator").render(
-            objective=objective.brief(), dataset=dataset_brief(card), answers=OPERATORS[name].answers
-        )
-
-    candidates = {n: (OPERATORS[n].title, similarity[n]) for n in able}
-    ranked = choose_by(session, candidates, question, len(candidates))
-    chosen = _select(ranked)
-    return [
-        Choice(
-            id=c.id,
-            title=c.title,
-            similarity=c.similarity,
-            probability=c.probability,
-            score=c.score,
-            chosen=c.id in chosen,
-            reason=_why(c, chosen),
-        )
-        for c in ranked
-    ]
-
-
-def _select(ranked: Sequence[Choice]) -> set[str]:
-    """The best candidate, and those near it that the model does not say no to."""
-    chosen = [c.id for c in ranked[:1]]
-    for candidate in ranked[1:]:
-        willing = candidate.probability is None or candidate.probability >= LEAST_PROBABILITY
-        near = candidate.score > 0 and candidate.score >= LEAST_SHARE * ranked[0].score
-        if len(chosen) < MOST_OPERATORS and willing and near:
-            chosen.append(candidate.id)
-    for name in list(chosen):
-        needed = OPERATORS[name].requires.needs_table_of
-        if needed and not set(needed) & set(chosen):
-            chosen.append(next(c.id for c in ranked if c.id in needed))
-    return set(chosen)
-
-
-def _why(choice: Choice, chosen: set[str]) -> str:
-    asked = f"p(yes) {choice.probability:.2f}, " if choice.probability is not None else ""
-    return f"{'chosen' if choice.id in chosen else 'not chosen'}: {asked}similarity {choice.similarity:.2f}"
-
-
-def _upstream(name: str, names: Sequence[str]) -> str | None:
-    return next((n for n in OPERATORS[name].requires.needs_table_of if n in names), None)
-
-
-def ordered(operators: Sequence[str]) -> list[str]:
-    """Operators in the order of a protocol, the data set's summary first."""
-    return [n for n in ORDER if n in operators or n == "cohort_summary"]
-
-
 def skeleton(objective: Objective, operators: Sequence[str], dataset: str) -> Protocol:
     """The protocol that needs no model: one part for each analysis, titled as the operator is."""
     names = ordered(operators)
@@ -182,7 +99,7 @@ def skeleton(objective: Objective, operators: Sequence[str], dataset: str) -> Pr
                     kind="dry",
                     datasets=(dataset,),
                     operator=name,
-                    inputs=tuple(f"Part {names.index(u) + 1}.1" for u in [_upstream(name, names)] if u),
+                    inputs=tuple(f"Part {names.index(u) + 1}.1" for u in [upstream_of(name, names)] if u),
                 ),
             ),
         )
@@ -199,6 +116,10 @@ class Brief:
     objective: Objective
     card: Mapping[str, Any]
     sources: Sequence[Source]
+
+    def ours(self) -> str:
+        """What is said of this work; the sources tell of other patients, whose numbers are not ours."""
+        return f"{self.objective.brief()} {dataset_brief(self.card)}"
 
     def source_lines(self, *, outlines: bool) -> str:
         """The sources as the prompts show them."""
@@ -283,7 +204,7 @@ def _outlined(session: Session, brief: Brief, part: Part, advice: str) -> Part:
     plain = Outline(outline=whole(contract.procedure, OUTLINE))
     said = ask(session, asked, Outline, max_tokens=160, fallback=lambda: plain)
     text = whole(said.value.outline, OUTLINE)
-    if disagreement(text, contract, asked.user + asked.system):
+    if disagreement(text, contract, brief.ours()):
         session.log.decide(said.name, "code")
         text = plain.outline
     return part.model_copy(update={"outline": text})
@@ -325,8 +246,7 @@ def details(session: Session | None, brief: Brief, part: Part, features: Sequenc
     filled = fill(session, brief.objective, contract, brief.card, features, render=render, extra=extra)
     plain = describe(contract, filled.parameters, brief.card)
     said = filled.extra or {"details": plain, "sources": []}
-    shown = f"{render('', '').user} {plain}"
-    if filled.extra and disagreement(said["details"], contract, shown):
+    if filled.extra and disagreement(said["details"], contract, f"{brief.ours()} {plain}"):
         assert session is not None  # noqa: S101  (narrowing; without a session there is no answer)
         session.log.decide(f"{part.id}: details", "code")
         said["details"] = plain

@@ -45,7 +45,7 @@ def disagreement(text: str, contract: OperatorContract, given: str) -> str:
     Args:
         text: the instruction.
         contract: the analysis.
-        given: everything that the writer was given, and the chosen values.
+        given: the objective, the data set and the chosen values; not the sources, which tell of other data.
     """
     done = " ".join((contract.title, contract.answers, contract.procedure, contract.reference, contract.name))
     for method, pattern in METHODS.items():

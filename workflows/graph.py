@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from labwright.workflows import nodes
+from labwright.workflows import nodes, search_nodes
 from labwright.workflows.materials import Materials
 from labwright.workflows.state import RunState
 
@@ -44,7 +44,7 @@ def build(m: Materials, checkpointer: BaseCheckpointSaver[Any], *, review: bool)
     """
     graph = StateGraph(RunState)
     for name in STAGES:
-        graph.add_node(name, _timed(name, partial(getattr(nodes, name), m=m), m))
+        graph.add_node(name, _timed(name, partial(_function(name), m=m), m))
     # A node of its own: an edge out of `run_task` would be decided once for each task, on its own writes.
     graph.add_node("schedule", lambda state: {})
 
@@ -64,8 +64,12 @@ def build(m: Materials, checkpointer: BaseCheckpointSaver[Any], *, review: bool)
     return graph.compile(checkpointer=checkpointer, interrupt_before=["program"] if review else [])
 
 
+def _function(name: str) -> Any:
+    return getattr(search_nodes if STAGES[name] == "search" else nodes, name)
+
+
 def _timed(name: str, node: Any, m: Materials) -> Any:
-    @wraps(getattr(nodes, name))
+    @wraps(_function(name))
     def timed(state: Any) -> Any:
         m.on_stage(STAGES[name], m.log)
         with m.log.spending(STAGES[name], ""):

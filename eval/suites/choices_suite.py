@@ -15,14 +15,15 @@ from typing import Any
 
 import yaml
 
-from labwright.agents import design, search
+from labwright.agents import search
+from labwright.agents.analyses import choose_operators, ordered
 from labwright.config import LiteratureConfig
 from labwright.domain import Objective
 from labwright.models.ask import Session
 from labwright.tools.analysis.contracts import OPERATORS
 from labwright.tools.index import Encoder, Index
 from labwright.tools.sources import EmbeddedCorpus
-from labwright.workflows.nodes import answerable
+from labwright.workflows.search_nodes import answerable
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,10 @@ class Chooser:
         ranked = search.choose_datasets(session, objective, self._cards, self._cards_index.relevance(objective.text))
         best = ranked[0].id
         refused = not answerable(ranked[0])
-        chosen = design.choose_operators(
+        chosen = choose_operators(
             session, objective, self._cards[best], self._operators_index.relevance(objective.text)
         )
-        operators = tuple(design.ordered([c.id for c in chosen if c.chosen]))
+        operators = tuple(ordered([c.id for c in chosen if c.chosen]))
         papers = self._papers(session, objective)
         if item.get("answerable") is False:
             return Outcome(item["id"], best, refused, operators, papers, float(refused), float(refused), float(refused))

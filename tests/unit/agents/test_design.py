@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from labwright.agents.analyses import choose_operators, ordered
 from labwright.agents.design import (
     Brief,
-    choose_operators,
     details,
     headings,
-    ordered,
     outlines,
     skeleton,
     sources_of,
