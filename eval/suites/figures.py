@@ -80,6 +80,8 @@ def _economy(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     rules = {r["name"]: r for r in _of(rows, "choice_rules")}
     pairs = [(r, rules[r["name"]]) for r in _of(rows, "choice_model") if r["name"] in rules]
+    if len(pairs) < len(rules):
+        return []  # an unfinished suite is no sample of it: the rows stand in the order of the file
     answerable = [(m, r) for m, r in pairs if m["answerable"]]
     if not answerable:
         return []

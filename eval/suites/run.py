@@ -67,7 +67,7 @@ class Rows:
     def add(self, kind: str, name: str, values: dict[str, Any]) -> None:
         """Append one row."""
         with self.path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"kind": kind, "name": name, **values}) + "\n")
+            out.write(json.dumps({"kind": kind, "name": name, "commit": _commit()[:12], **values}) + "\n")
 
 
 def document(name: str, rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:

@@ -29,4 +29,9 @@ def verify_suite(suite: str, folder: Path = FOLDER) -> list[str]:
     ]
     if len(committed) != len(computed):
         differing.append(f"{len(committed)} figures are committed, {len(computed)} computed")
+    from labwright.eval.suites.publish import page  # it needs this module's FOLDER
+
+    readme = folder / "README.md"
+    if readme.is_file() and readme.read_text(encoding="utf-8") != page(folder):
+        differing.append(f"{readme} is not what `labwright bench publish` makes")
     return differing

@@ -62,7 +62,9 @@ def test_rows_are_found_again_by_the_next_process(tmp_path):
     assert not again.has("kills", "a:0")
     again.add("objective", "é:0", {"level3_gold": 1.0})
     assert [r["name"] for r in Rows(tmp_path / "x.jsonl").all()] == ["a:0", "é:0"]
-    assert Rows(tmp_path / "x.jsonl").all()[0] == {"kind": "objective", "name": "a:0", "level3_gold": 0.5}
+    first = Rows(tmp_path / "x.jsonl").all()[0]
+    assert len(first.pop("commit")) in (0, 12)
+    assert first == {"kind": "objective", "name": "a:0", "level3_gold": 0.5}
 
 
 def test_the_row_of_a_choice_holds_what_the_figures_need():
