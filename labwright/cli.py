@@ -205,7 +205,7 @@ def _result(store: RunStore, as_json: bool) -> None:
     report = store.folder / "report.html"
     if as_json:
         shown: dict[str, Any] = record.model_dump(mode="json")
-        emit({**shown, "folder": str(store.folder), "report": str(report)})
+        emit({**shown, "folder": str(store.folder.resolve()), "report": str(report.resolve())})
         return
     typer.echo(f"run {record.id}: {record.status}{': ' + record.message if record.message else ''}")
     for task, level in record.tasks.items():

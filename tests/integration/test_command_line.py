@@ -113,7 +113,8 @@ def test_no_paper_found_ends_the_run_and_says_why(sandbox, tmp_path):
 @pytest.mark.docker
 def test_all_papers_rejected_ends_the_run_and_keeps_their_reasons(sandbox, tmp_path):
     (tmp_path / "labwright.toml").write_text("[literature]\nhelpfulness = 5.0\n")
-    done = labwright("run", GBSG, "--workflow", "rules_only", folder=tmp_path)
+    text = "Do patients with larger or higher-grade tumours of the breast relapse sooner than others after surgery?"
+    done = labwright("run", text, "--workflow", "rules_only", folder=tmp_path)
     assert done.returncode == 1
     assert "were rejected" in one_line(done)
     [screening] = tmp_path.glob("runs/*/papers/_screening.json")
@@ -124,7 +125,11 @@ def test_all_papers_rejected_ends_the_run_and_keeps_their_reasons(sandbox, tmp_p
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_saved_and_resumes_to_its_end(signum, sandbox, tmp_path):
     process = subprocess.Popen(
-        [*COMMAND, "run", GBSG, "--workflow", "rules_only"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "run", GBSG, "--workflow", "rules_only"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     deadline = time.monotonic() + 200
     while not list(tmp_path.glob("runs/*/tasks/*/task.json")):
