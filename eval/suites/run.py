@@ -14,7 +14,7 @@ from typing import Any
 
 from labwright.config import Config, cache_dir
 from labwright.domain import Objective
-from labwright.errors import LabwrightError
+from labwright.errors import EngineMissing, LabwrightError
 from labwright.eval.suites import choices_suite, kills, objectives
 from labwright.eval.suites.figures import Row, figures_of
 from labwright.models.calls import CallLog
@@ -101,6 +101,8 @@ def _run_objective(item: dict[str, Any], seed: int, say: Say) -> dict[str, Any]:
     failed = ""
     try:
         start(asked, Config(), runs, Options(seed=seed, say=say))
+    except EngineMissing:
+        raise  # nothing was measured: a row would call the missing engine a failed objective
     except LabwrightError as error:
         failed = f"{type(error).__name__}: {error}"
     made = sorted(set(runs.glob("*")) - before)
