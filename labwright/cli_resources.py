@@ -183,6 +183,34 @@ def sandbox_exec(
     raise typer.Exit(0 if result.ok else 1)
 
 
+@sandbox_app.command("attack")
+def sandbox_attack(
+    only: Annotated[list[str] | None, typer.Argument(help="Names of attacks; all of them when none is given.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="OCI runtime by its name in the engine, such as runsc.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Attack the sandbox from within and show what held; exit 1 when something went through or was left behind."""
+    from dataclasses import asdict
+
+    from labwright.lease import compute_lease
+    from labwright.sandbox.attacks import leftovers, suite
+    from labwright.sandbox.connect import connect
+
+    chosen = suite.chosen(only or ())
+    with compute_lease(), Screen() as screen:
+        sandbox = connect(runtime=runtime)
+        outcomes = suite.run(sandbox, chosen, lambda o: screen.say(f"{'held' if o.held else 'NOT HELD'}  {o.name}"))
+        left = leftovers.leftovers(sandbox)
+    if as_json:
+        emit({"policy": sandbox.policy(), "attacks": [asdict(o) for o in outcomes], "leftovers": left})
+    else:
+        rows = [(o.name, "held" if o.held else "NOT HELD", o.stopped_by, o.figure) for o in outcomes]
+        table(("attack", "", "stopped by", "figure"), rows)
+        typer.echo(f"{sum(o.held for o in outcomes)} of {len(outcomes)} held, {sandbox.policy()['isolation']}")
+        typer.echo("left behind: " + ", ".join(f"{count} {kind}" for kind, count in left.items()))
+    raise typer.Exit(0 if all(o.held for o in outcomes) and not any(left.values()) else 1)
+
+
 @bench_app.command("run")
 def bench_run(
     quick: Annotated[bool, typer.Option("--quick", help="A stated sample, within ten minutes.")] = False,

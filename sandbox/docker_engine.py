@@ -87,7 +87,7 @@ class DockerSandbox:
         self.engine = engine_info(address, runtime)
         self.probe_facts: dict[str, Any] = {}
         self._address = address
-        self._staging = staging
+        self.staging = staging
         self._runtime = runtime
 
     def run(self, job: Job, out_dir: Path) -> Result:
@@ -100,10 +100,10 @@ class DockerSandbox:
         if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
             raise WrongUse(f"{out_dir} must be absent or an empty folder")
         begin = time.monotonic()
-        with staged(job, self._staging) as stage, ReadWatch(stage.inputs) as watch:
+        with staged(job, self.staging) as stage, ReadWatch(stage.inputs) as watch:
             outputs: tuple[OutputFile, ...] = ()
             with engine_errors("running the job"), self._container(job, stage) as (api, container):
-                ending = Execution(api, container, job.limits, self._new_api).run()
+                ending = Execution(api, container, job.limits, self.new_api).run()
                 if ending.cause == "exit":
                     ending, outputs = self._take(api, container, out_dir, ending, job.limits)
             read = watch.names()  # the container is gone: no later read can be missed
@@ -138,14 +138,14 @@ class DockerSandbox:
             "probe": self.probe_facts,
         }
 
-    def _new_api(self) -> APIClient:
+    def new_api(self) -> APIClient:
         """A client of its own for one job or one timer: they are not safe to share between threads."""
         return self._address.api(self.engine.api_version)
 
     @contextmanager
     def _container(self, job: Job, stage: Stage) -> Iterator[tuple[APIClient, str]]:
         """A started, idle container, removed at the end whatever happens."""
-        with closing(self._new_api()) as api:
+        with closing(self.new_api()) as api:
             container = self._create(api, job, stage)
             try:
                 api.start(container)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,7 @@ from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox import settings
 from labwright.sandbox.contract import Job, Limits
 from labwright.sandbox.docker_engine import DockerSandbox
+from labwright.sandbox.staging import private_folder
 
 VALID_S = 86_400.0
 LIMITS = Limits(wall_s=30.0, memory_mib=256, pids=32, cpus=1.0, out_mib=8, out_files=16, file_mib=8)
@@ -71,12 +71,12 @@ def probe(sandbox: DockerSandbox) -> dict[str, Any]:
         EngineMissing: a requirement failed, or the container could not be run.
     """
     script = (resources.files("labwright.sandbox") / "probe_script.py").read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="labwright-probe-") as folder:
-        source = Path(folder) / "probe.txt"
+    with private_folder(sandbox.staging) as folder:
+        source = folder / "probe.txt"
         source.write_text(CONTENT, encoding="ascii")
         job = Job(script=script, inputs={"probe.txt": source}, limits=LIMITS, run_id="probe")
         try:
-            result = sandbox.run(job, Path(folder) / "out")
+            result = sandbox.run(job, folder / "out")
         except SandboxBroken as error:
             raise EngineMissing(f"the container engine cannot run the sandbox: {error}") from error
     if not result.ok:

@@ -35,6 +35,17 @@ class Stage:
 
 
 @contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """A new folder under `parent`, removed at the end, or by the sweep when this process is killed."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{Owner.current()}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def staged(job: Job, parent: Path) -> Iterator[Stage]:
     """Copies of the job's inputs and its script under `parent`, removed at the end.
 
@@ -46,9 +57,7 @@ def staged(job: Job, parent: Path) -> Iterator[Stage]:
     if len(text) > SCRIPT_LIMIT:
         raise WrongUse(f"the script has {len(text)} bytes, more than {SCRIPT_LIMIT}")
     _check(job.inputs)
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{Owner.current()}-", dir=parent))
-    try:
+    with private_folder(parent) as folder:
         stage = Stage(folder / "in", folder / "work")
         try:
             stage.inputs.mkdir()
@@ -60,8 +69,6 @@ def staged(job: Job, parent: Path) -> Iterator[Stage]:
         except OSError as error:
             raise SandboxBroken(f"the inputs cannot be staged: {error}") from error
         yield stage
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check(inputs: Mapping[str, Path]) -> None:
