@@ -144,11 +144,12 @@ def models_chat(
 
 @sandbox_app.command("build")
 def sandbox_build() -> None:
-    """Build the image that analyses run in."""
+    """Build the image that analyses run in, and list its parts in a bill of materials."""
     from labwright.sandbox.connect import build_image
 
-    info = build_image(lambda text: typer.echo(text, err=True))
+    info, bill = build_image(lambda text: typer.echo(text, err=True))
     typer.echo(f"{info.tag} {info.id}")
+    typer.echo(f"{bill.path} sha256:{bill.sha256}")
 
 
 @sandbox_app.command("doctor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 from labwright.config import cache_dir
 from labwright.errors import EngineMissing, SandboxBroken
@@ -12,6 +13,7 @@ from labwright.sandbox.docker_engine import DockerSandbox, engine_errors
 from labwright.sandbox.image import BaseChoice, ImageInfo, Progress
 from labwright.sandbox.owner import sweep
 from labwright.sandbox.probe import proved
+from labwright.sandbox.sbom import Bill, bill_of
 
 
 def connect(*, runtime: str | None = None) -> DockerSandbox:
@@ -32,14 +34,20 @@ def connect(*, runtime: str | None = None) -> DockerSandbox:
                 raise EngineMissing("the sandbox image is not built; run `labwright sandbox build`")
             sweep(client, staging)
         sandbox = DockerSandbox(address, found, staging, runtime=runtime)
+        sandbox.probe_facts = proved(sandbox, cache_dir() / "probes")
+        sandbox.sbom_sha256 = bill_of(sandbox, sbom_dir()).sha256
     except SandboxBroken as error:
         raise EngineMissing(f"the container engine failed: {error}; run `make engine`") from error
-    sandbox.probe_facts = proved(sandbox, cache_dir() / "probes")
     return sandbox
 
 
-def build_image(progress: Progress, *, base: BaseChoice = "auto") -> ImageInfo:
-    """Build the image of this version of labwright unless it is there.
+def sbom_dir() -> Path:
+    """Folder of the bills of materials."""
+    return cache_dir() / "sbom"
+
+
+def build_image(progress: Progress, *, base: BaseChoice = "auto") -> tuple[ImageInfo, Bill]:
+    """Build the image of this version of labwright unless it is there, and list what is in it.
 
     Raises:
         EngineMissing: no engine answers, or the build failed.
@@ -47,6 +55,8 @@ def build_image(progress: Progress, *, base: BaseChoice = "auto") -> ImageInfo:
     address = find_engine()
     try:
         with engine_errors("building the image"), closing(address.client()) as client:
-            return image.build(client, progress, base=base)
+            built = image.build(client, progress, base=base)
+        # Our own script lists them, so this does not wait for a probe.
+        return built, bill_of(DockerSandbox(address, built, cache_dir() / "staging"), sbom_dir())
     except SandboxBroken as error:
         raise EngineMissing(str(error)) from error

@@ -86,6 +86,8 @@ class DockerSandbox:
         self.image = image
         self.engine = engine_info(address, runtime)
         self.probe_facts: dict[str, Any] = {}
+        self.sbom_sha256 = ""
+        """Digest of the image's bill of materials, empty until it is known."""
         self._address = address
         self.staging = staging
         self._runtime = runtime
@@ -125,7 +127,7 @@ class DockerSandbox:
         return {
             "isolation": f"docker+{self.engine.runtime}",
             "engine": asdict(self.engine),
-            "image": asdict(self.image),
+            "image": asdict(self.image) | {"sbom_sha256": self.sbom_sha256},
             "network": "none",
             "user": settings.USER,
             "capabilities": [],

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 
-HEAVY = ("torch", "langgraph", "langchain_core", "numpy", "scipy", "docker", "httpx", "Bio", "xllamacpp", "tokenizers")
+HEAVY = ("torch", "langgraph", "langchain_core", "numpy", "scipy", "docker", "httpx", "Bio", "xllamacpp", "tokenizers",
+         "cyclonedx")  # fmt: skip
 
 
 def loaded_by(code: str) -> set[str]:
