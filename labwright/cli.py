@@ -177,8 +177,9 @@ def search(
 def doctor(as_json: Json = False) -> None:
     """Say what is here and what is missing, with the command that supplies it."""
     from labwright.cli_doctor import findings
+    from labwright.config import load_config
 
-    found = findings()
+    found = findings(load_config().sandbox.runtime)
     if as_json:
         emit(found)
     else:

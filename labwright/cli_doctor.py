@@ -7,24 +7,29 @@ import shutil
 from typing import Any
 
 
-def findings() -> list[dict[str, Any]]:
-    """One entry for each part: its state (ok, missing, absent), and what supplies it."""
-    return [_engine(), *_models(), _data(), _disk(), *_keys()]
+def findings(runtime: str = "") -> list[dict[str, Any]]:
+    """One entry for each part: its state (ok, missing, absent), and what supplies it.
+
+    Args:
+        runtime: OCI runtime of the sandbox, empty for the engine's default.
+    """
+    return [_engine(runtime), *_models(), _data(), _disk(), *_keys()]
 
 
 def _entry(part: str, state: str, detail: str) -> dict[str, Any]:
     return {"part": part, "state": state, "detail": detail}
 
 
-def _engine() -> dict[str, Any]:
+def _engine(runtime: str) -> dict[str, Any]:
     from labwright.errors import LabwrightError
     from labwright.sandbox.connect import connect
 
     try:
-        policy = connect().policy()
+        policy = connect(runtime=runtime).policy()
     except LabwrightError as error:
         return _entry("sandbox", "missing", str(error))
-    return _entry("sandbox", "ok", f"{policy['isolation']}, engine {policy['engine']['version']}, probe passed")
+    engine = policy["engine"]
+    return _entry("sandbox", "ok", f"{policy['isolation']}, {engine['kind']} {engine['version']}, probe passed")
 
 
 def _models() -> list[dict[str, Any]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labwright.cli_screen import Screen, emit, table
+
+if TYPE_CHECKING:
+    from labwright.sandbox.docker_engine import DockerSandbox
 
 corpus_app = typer.Typer(no_args_is_help=True, help="Literature kept on this machine.")
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
@@ -16,6 +19,7 @@ models_app = typer.Typer(no_args_is_help=True, help="Embedded models.")
 sandbox_app = typer.Typer(no_args_is_help=True, help="Where analysis code runs.")
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks; each figure by its name.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Runtime = Annotated[str | None, typer.Option(help="OCI runtime by its name in the engine, such as runsc.")]
 
 
 @corpus_app.command("add")
@@ -76,9 +80,10 @@ def datasets_show(name: str) -> None:
 @datasets_app.command("verify")
 def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], as_json: Json = False) -> None:
     """Confirm that a data set exists and is what its card says; GEO accessions are looked up there."""
+    from labwright.config import load_config
     from labwright.workflows.verification import verify_accession
 
-    found = verify_accession(name)
+    found = verify_accession(name, runtime=load_config().sandbox.runtime)
     if as_json:
         emit(found)
     else:
@@ -153,11 +158,33 @@ def sandbox_build() -> None:
 
 
 @sandbox_app.command("doctor")
-def sandbox_doctor() -> None:
-    """Probe the engine and print the policy in force as JSON."""
+def sandbox_doctor(runtime: Runtime = None, as_json: Json = False) -> None:
+    """Prove every limit by running against it, and say what the engine offers; exit 4 when one does not hold."""
+    from dataclasses import asdict
+
+    from labwright.lease import compute_lease
+    from labwright.sandbox.doctor import examine
+
+    with compute_lease(), Screen() as screen:
+        sandbox = _connected(runtime)
+        found = examine(sandbox, lambda o: screen.say(f"{'held' if o.held else 'NOT HELD'}  {o.name}"))
+    holds = all(f.proven for f in found)
+    if as_json:
+        emit({"holds": holds, "limits": [asdict(f) for f in found], "policy": sandbox.policy()})
+    else:
+        rows = [(f.limit, f.asked, f.seen, "yes" if f.proven else "NO") for f in found]
+        table(("limit", "asked", "seen", "proven"), rows)
+        offered = {key.replace("_", " "): value for key, value in asdict(sandbox.engine).items() if key != "id"}
+        table(("engine", ""), [(k, ", ".join(v) if isinstance(v, tuple) else v) for k, v in offered.items()])
+    raise typer.Exit(0 if holds else 4)
+
+
+def _connected(runtime: str | None) -> DockerSandbox:
+    """The sandbox with the runtime of the command line, else that of the configuration."""
+    from labwright.config import load_config
     from labwright.sandbox.connect import connect
 
-    emit(connect().policy())
+    return connect(runtime=load_config(overrides={("sandbox", "runtime"): runtime}).sandbox.runtime)
 
 
 @sandbox_app.command("exec")
@@ -165,13 +192,13 @@ def sandbox_exec(
     script: Path,
     inputs: Annotated[list[Path] | None, typer.Option("--input", help="File or folder under /in; repeatable.")] = None,
     out: Annotated[Path, typer.Option(help="Empty folder that receives the outputs.")] = Path("sandbox-out"),
+    runtime: Runtime = None,
 ) -> None:
     """Run a Python script in the sandbox."""
     from dataclasses import asdict
 
     from labwright.errors import WrongUse
     from labwright.lease import compute_lease
-    from labwright.sandbox.connect import connect
     from labwright.sandbox.contract import Job
 
     try:
@@ -179,7 +206,7 @@ def sandbox_exec(
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"{script}: cannot be read as UTF-8 text: {error}") from error
     with compute_lease():
-        result = connect().run(Job(script=text, inputs={p.name: p.resolve() for p in inputs or []}), out)
+        result = _connected(runtime).run(Job(script=text, inputs={p.name: p.resolve() for p in inputs or []}), out)
     emit(asdict(result))
     raise typer.Exit(0 if result.ok else 1)
 
@@ -187,7 +214,7 @@ def sandbox_exec(
 @sandbox_app.command("attack")
 def sandbox_attack(
     only: Annotated[list[str] | None, typer.Argument(help="Names of attacks; all of them when none is given.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="OCI runtime by its name in the engine, such as runsc.")] = None,
+    runtime: Runtime = None,
     as_json: Json = False,
 ) -> None:
     """Attack the sandbox from within and show what held; exit 1 when something went through or was left behind."""
@@ -195,11 +222,10 @@ def sandbox_attack(
 
     from labwright.lease import compute_lease
     from labwright.sandbox.attacks import leftovers, suite
-    from labwright.sandbox.connect import connect
 
     chosen = suite.chosen(only or ())
     with compute_lease(), Screen() as screen:
-        sandbox = connect(runtime=runtime)
+        sandbox = _connected(runtime)
         outcomes = suite.run(sandbox, chosen, lambda o: screen.say(f"{'held' if o.held else 'NOT HELD'}  {o.name}"))
         left = leftovers.leftovers(sandbox)
     if as_json:

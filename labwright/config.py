@@ -65,6 +65,8 @@ class SandboxConfig(_Section):
     """Wall-clock limit, seconds."""
     memory_mib: int = Field(3072, ge=256)
     """Memory limit, MiB."""
+    runtime: str = ""
+    """OCI runtime by its name in the engine, such as runsc; empty means the engine's default."""
 
 
 class LiteratureConfig(_Section):
@@ -119,6 +121,7 @@ ENVIRONMENT = {
     "LABWRIGHT_BUDGET_SECONDS": ("budget", "seconds"),
     "LABWRIGHT_SANDBOX_WALL_S": ("sandbox", "wall_s"),
     "LABWRIGHT_SANDBOX_MEMORY_MIB": ("sandbox", "memory_mib"),
+    "LABWRIGHT_SANDBOX_RUNTIME": ("sandbox", "runtime"),
 }
 
 

@@ -1,7 +1,8 @@
 """Where the container engine is.
 
-`DOCKER_HOST` decides when it is set. Else the engine at the default socket, else Docker Desktop's, else the
-private one that `make engine` started, whose socket is named in `<cache>/engine/socket`.
+`DOCKER_HOST` decides when it is set. Else the engine at the default socket, else Docker Desktop's, else a rootless
+Docker's, else the private one that `make engine` started, whose socket is named in `<cache>/engine/socket`, else
+Podman's, the user's own before the system's. Each of them is used only when it passes the probe.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ API_LIMIT_S = 120
 PING_LIMIT_S = 5
 OLDEST_API = (1, 41)
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
+PODMAN_SOCKET = Path("/run/podman/podman.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,19 @@ def candidates(environment: Mapping[str, str]) -> Iterator[EngineAddress]:
         settings = kwargs_from_env(dict(environment))
         yield EngineAddress(settings["base_url"], settings.get("tls") or None)
         return
-    for socket in (DEFAULT_SOCKET, Path.home() / ".docker/run/docker.sock"):
-        if socket.is_socket():
-            yield EngineAddress(f"unix://{socket}")
+    own = environment.get("XDG_RUNTIME_DIR")
+    users = [Path(own) / name for name in ("docker.sock", "podman/podman.sock")] if own else []
+    yield from _sockets(DEFAULT_SOCKET, Path.home() / ".docker/run/docker.sock", *users[:1])
     named = cache_dir() / "engine" / "socket"
     if named.is_file():
         yield EngineAddress(f"unix://{named.read_text(encoding='utf-8').strip()}")
+    yield from _sockets(*users[1:], PODMAN_SOCKET)
+
+
+def _sockets(*paths: Path) -> Iterator[EngineAddress]:
+    for path in paths:
+        if path.is_socket():
+            yield EngineAddress(f"unix://{path}")
 
 
 def find_engine(environment: Mapping[str, str] | None = None) -> EngineAddress:

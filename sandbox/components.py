@@ -29,31 +29,35 @@ def document(facts: Mapping[str, Any], image: ImageInfo, *, version: str, pinned
     """The document as JSON text of CycloneDX 1.6.
 
     Args:
-        facts: what `sbom_script.py` wrote.
+        facts: what `sbom_script.py` wrote, and under "recipe" the digest of what made the document.
         image: the image that it ran in.
         version: version of labwright.
         pinned: version of each distribution that the lock names, by normalised name.
     """
-    bom = Bom()
-    bom.metadata.component = Component(
-        name=REPOSITORY,
-        version=image.tag.rpartition(":")[2],
-        type=ComponentType.CONTAINER,
-        bom_ref=image.id,
-        properties=_properties({"base": image.base, "machine": facts["machine"]}),
-    )
-    parts = [_distribution(found, pinned) for found in facts["distributions"]]
-    parts += [_interpreter(facts["interpreter"]), _own_part(facts["labwright"], version)]
-    parts += [_library(found) for found in facts["libraries"]]
-    bom.components.update(parts)
-    bom.register_dependency(bom.metadata.component, parts)
-    told = json.loads(JsonV1Dot6(bom).output_as_string())
+    told = json.loads(JsonV1Dot6(_bom(facts, image, version=version, pinned=pinned)).output_as_string())
     told["components"].sort(key=lambda part: part["bom-ref"])
     # Beside what changes with every call goes the graph: it would say that no part depends on another.
     for key in ("serialNumber", "dependencies"):
         told.pop(key, None)
     told["metadata"].pop("timestamp", None)
     return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _bom(facts: Mapping[str, Any], image: ImageInfo, *, version: str, pinned: Mapping[str, str]) -> Bom:
+    bom = Bom()
+    bom.metadata.component = Component(
+        name=REPOSITORY,
+        version=image.tag.rpartition(":")[2],
+        type=ComponentType.CONTAINER,
+        bom_ref=image.id,
+        properties=_properties({"base": image.base, "machine": facts["machine"], "recipe": facts["recipe"]}),
+    )
+    parts = [_distribution(found, pinned) for found in facts["distributions"]]
+    parts += [_interpreter(facts["interpreter"]), _own_part(facts["labwright"], version)]
+    parts += [_library(found) for found in facts["libraries"]]
+    bom.components.update(parts)
+    bom.register_dependency(bom.metadata.component, parts)
+    return bom
 
 
 def normalised(name: str) -> str:
@@ -70,7 +74,7 @@ def licences(expression: str, licence: str, classifiers: Iterable[str]) -> list[
         found = factory.make_from_string(word, license_acknowledgement=declared)
         if not isinstance(found, DisjunctiveLicense) or found.id:
             return [found]
-    names = [c.rpartition(" :: ")[2] for c in classifiers]
+    names = [c.rpartition(" :: ")[2] for c in classifiers if c != "License :: OSI Approved"]
     if not names and line.upper() != "UNKNOWN":
         names = [line[:LONGEST_NAME]]
     return [DisjunctiveLicense(name=name, acknowledgement=declared) for name in sorted(set(filter(None, names)))]

@@ -9,21 +9,22 @@ from labwright.config import cache_dir
 from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox import image
 from labwright.sandbox.address import find_engine
-from labwright.sandbox.docker_engine import DockerSandbox, engine_errors
+from labwright.sandbox.docker_engine import DockerSandbox
+from labwright.sandbox.engine_info import engine_errors
 from labwright.sandbox.image import BaseChoice, ImageInfo, Progress
 from labwright.sandbox.owner import sweep
 from labwright.sandbox.probe import proved
 from labwright.sandbox.sbom import Bill, bill_of
 
 
-def connect(*, runtime: str | None = None) -> DockerSandbox:
+def connect(*, runtime: str = "") -> DockerSandbox:
     """A sandbox that passed its probe.
 
     Args:
-        runtime: OCI runtime by its name in the engine, None for the engine's default.
+        runtime: OCI runtime by its name in the engine, empty for the engine's default.
 
     Raises:
-        EngineMissing: no engine answers, the image is not built, or the probe found a hole.
+        EngineMissing: no engine answers, it has no such runtime, the image is not built, or the probe found a hole.
     """
     address = find_engine()
     staging = cache_dir() / "staging"
@@ -33,7 +34,7 @@ def connect(*, runtime: str | None = None) -> DockerSandbox:
             if found is None:
                 raise EngineMissing("the sandbox image is not built; run `labwright sandbox build`")
             sweep(client, staging)
-        sandbox = DockerSandbox(address, found, staging, runtime=runtime)
+        sandbox = DockerSandbox(address, found, staging, runtime=runtime or None)
         sandbox.probe_facts = proved(sandbox, cache_dir() / "probes")
         sandbox.sbom_sha256 = bill_of(sandbox, sbom_dir()).sha256
     except SandboxBroken as error:

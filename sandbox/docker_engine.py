@@ -9,66 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from docker import APIClient
-from docker.errors import APIError, DockerException
-from requests.exceptions import RequestException
+from docker.errors import APIError
 
 from labwright.errors import SandboxBroken, WrongUse
 from labwright.sandbox import owner, settings
 from labwright.sandbox.address import API_LIMIT_S, EngineAddress
 from labwright.sandbox.contract import Job, Limits, OutputFile, Result
+from labwright.sandbox.engine_info import engine_errors, engine_info
 from labwright.sandbox.execution import Ending, Execution
 from labwright.sandbox.image import ImageInfo
 from labwright.sandbox.staging import ReadWatch, Stage, staged
 from labwright.sandbox.takeout import OverCap, take
 
 CONFLICT = 409
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineInfo:
-    """What is known of an engine, asked once."""
-
-    id: str
-    """The engine's own id."""
-    version: str
-    """Version of the engine."""
-    api_version: str
-    """API version that both sides speak."""
-    cores: int
-    """Cores of its machine."""
-    runtime: str
-    """OCI runtime in use."""
-
-
-@contextmanager
-def engine_errors(doing: str) -> Iterator[None]:
-    """Turn every failure of the engine or of the link to it into SandboxBroken."""
-    try:
-        yield
-    except (DockerException, RequestException) as error:
-        raise SandboxBroken(f"{doing}: {error}") from error
-
-
-def engine_info(address: EngineAddress, runtime: str | None) -> EngineInfo:
-    """Ask the engine about itself.
-
-    Raises:
-        SandboxBroken: it does not answer.
-    """
-    with engine_errors("asking the engine"), closing(address.api("auto")) as api:
-        info = api.info()
-        return EngineInfo(
-            id=str(info.get("ID", "")),
-            version=str(info.get("ServerVersion", "")),
-            api_version=str(api.api_version),
-            cores=int(info.get("NCPU", 1)),
-            runtime=runtime or str(info.get("DefaultRuntime", "runc")),
-        )
 
 
 class DockerSandbox:
@@ -82,15 +40,19 @@ class DockerSandbox:
             image: the image that jobs run in.
             staging: folder for copies of inputs; must be visible to the engine under the same path.
             runtime: OCI runtime by its name in the engine, None for the engine's default.
+
+        Raises:
+            EngineMissing: the engine has no runtime of that name.
+            SandboxBroken: the engine does not answer.
         """
         self.image = image
         self.engine = engine_info(address, runtime)
         self.probe_facts: dict[str, Any] = {}
         self.sbom_sha256 = ""
         """Digest of the image's bill of materials, empty until it is known."""
-        self._address = address
+        self.address = address
         self.staging = staging
-        self._runtime = runtime
+        self.runtime = runtime
 
     def run(self, job: Job, out_dir: Path) -> Result:
         """Run `job`; write its outputs into `out_dir`, which must be absent or empty.
@@ -125,7 +87,7 @@ class DockerSandbox:
     def policy(self) -> dict[str, Any]:
         """The isolation in force and what the probe saw, as a JSON-ready mapping."""
         return {
-            "isolation": f"docker+{self.engine.runtime}",
+            "isolation": f"{self.engine.kind.split()[0]}+{self.engine.runtime}",
             "engine": asdict(self.engine),
             "image": asdict(self.image) | {"sbom_sha256": self.sbom_sha256},
             "network": "none",
@@ -142,7 +104,7 @@ class DockerSandbox:
 
     def new_api(self) -> APIClient:
         """A client of its own for one job or one timer: they are not safe to share between threads."""
-        return self._address.api(self.engine.api_version)
+        return self.address.api(self.engine.api_version)
 
     @contextmanager
     def _container(self, job: Job, stage: Stage) -> Iterator[tuple[APIClient, str]]:
@@ -158,7 +120,7 @@ class DockerSandbox:
     def _create(self, api: APIClient, job: Job, stage: Stage) -> str:
         labels = owner.labels(job.run_id)
         binds = settings.mounts(job.limits, inputs=str(stage.inputs), work=str(stage.work), labels=labels)
-        config = settings.host_config(api, job.limits, binds=binds, cores=self.engine.cores, runtime=self._runtime)
+        config = settings.host_config(api, job.limits, binds=binds, cores=self.engine.cores, runtime=self.runtime)
         created = api.create_container(
             self.image.id,
             user=settings.USER,

@@ -52,16 +52,20 @@ recorded_pid() {
 
 # Address of the engine that answers; nothing when none does.
 current() {
-  local host
+  local host socket
   if [[ -n ${DOCKER_HOST:-} ]]; then
     answers "$DOCKER_HOST" && printf '%s\n' "$DOCKER_HOST"
     return
   fi
-  host=unix:///var/run/docker.sock
-  if [[ -S /var/run/docker.sock ]] && answers "$host"; then printf '%s\n' "$host"; return; fi
-  [[ -r $SOCKET_FILE ]] || return 1
-  host=unix://$(<"$SOCKET_FILE")
-  answers "$host" && printf '%s\n' "$host"
+  # The order is that of sandbox/address.py.
+  for socket in /var/run/docker.sock "$HOME/.docker/run/docker.sock" ${XDG_RUNTIME_DIR:+"$XDG_RUNTIME_DIR/docker.sock"} \
+    "$([[ -r $SOCKET_FILE ]] && cat "$SOCKET_FILE")" \
+    ${XDG_RUNTIME_DIR:+"$XDG_RUNTIME_DIR/podman/podman.sock"} /run/podman/podman.sock; do
+    [[ -S $socket ]] || continue
+    host=unix://$socket
+    if answers "$host"; then printf '%s\n' "$host"; return; fi
+  done
+  return 1
 }
 
 install_engine() {

@@ -70,6 +70,19 @@ def probe(sandbox: DockerSandbox) -> dict[str, Any]:
     Raises:
         EngineMissing: a requirement failed, or the container could not be run.
     """
+    facts, read = observed(sandbox)
+    holes = failed_requirements(facts)
+    if holes:
+        raise EngineMissing(f"the container engine fails the sandbox probe: {'; '.join(holes)}")
+    return facts | {"inputs_read_observable": read}
+
+
+def observed(sandbox: DockerSandbox) -> tuple[dict[str, Any], bool]:
+    """What one container could do and saw, and whether its read of an input was seen from outside.
+
+    Raises:
+        EngineMissing: the container could not be run.
+    """
     script = (resources.files("labwright.sandbox") / "probe_script.py").read_text(encoding="utf-8")
     with private_folder(sandbox.staging) as folder:
         source = folder / "probe.txt"
@@ -85,15 +98,16 @@ def probe(sandbox: DockerSandbox) -> dict[str, Any]:
         facts = json.loads(result.stdout)
     except ValueError as error:
         raise EngineMissing(f"the sandbox probe answered {result.stdout[:200]!r}") from error
-    holes = failed_requirements(facts)
-    if holes:
-        raise EngineMissing(f"the container engine fails the sandbox probe: {'; '.join(holes)}")
-    facts["inputs_read_observable"] = result.inputs_read == ("probe.txt",)
-    return dict(facts)
+    return dict(facts), result.inputs_read == ("probe.txt",)
 
 
 def failed_requirements(facts: dict[str, Any]) -> list[str]:
     """Names of the requirements that the probe's facts do not meet, each with what was seen."""
+    return [f"{name} (saw {seen})" for name, (holds, seen) in requirements(facts).items() if not holds]
+
+
+def requirements(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
+    """Every requirement by its name: whether the probe's facts meet it, and what was seen."""
     status = facts["status"]
     ids = status["Uid"].split() + status["Gid"].split()
     capabilities = {status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
@@ -112,8 +126,7 @@ def failed_requirements(facts: dict[str, Any]) -> list[str]:
         checks[f"{name} refused"] = (facts[name] == "EPERM", facts[name])
     for name in ("write_root", "write_package", "write_input", "write_sysctl"):
         checks[f"{name} refused"] = (facts[name] in REFUSED, facts[name])
-    checks |= _limit_checks(facts)
-    return [f"{name} (saw {seen})" for name, (holds, seen) in checks.items() if not holds]
+    return checks | _limit_checks(facts)
 
 
 def _limit_checks(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:

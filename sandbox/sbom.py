@@ -52,6 +52,13 @@ def bill_of(sandbox: DockerSandbox, folder: Path) -> Bill:
     return Bill(path=path, sha256=hashlib.sha256(kept).hexdigest())
 
 
+def recipe() -> str:
+    """Digest of the code that makes a bill: one that other code made is made again."""
+    package = resources.files("labwright.sandbox")
+    sources = [(package / name).read_bytes() for name in ("sbom_script.py", "components.py")]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:16]
+
+
 def pinned_versions() -> dict[str, str]:
     """Version of each distribution in the image's lock."""
     lock = (resources.files("labwright.sandbox") / "requirements.txt").read_text(encoding="utf-8")
@@ -59,13 +66,15 @@ def pinned_versions() -> dict[str, str]:
 
 
 def _kept(path: Path, image_id: str) -> bytes | None:
-    """The document when it is whole and about this image."""
+    """The document when it is whole, about this image and made by this code."""
     try:
         content = path.read_bytes()
-        about = json.loads(content)["metadata"]["component"]["bom-ref"]
+        about = json.loads(content)["metadata"]["component"]
+        said = {entry["name"]: entry["value"] for entry in about["properties"]}
+        right = about["bom-ref"] == image_id and said["labwright:recipe"] == recipe()
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content if about == image_id else None
+    return content if right else None
 
 
 def _made(sandbox: DockerSandbox) -> bytes:
@@ -77,8 +86,9 @@ def _made(sandbox: DockerSandbox) -> bytes:
         if not result.ok:
             raise SandboxBroken(f"listing the image's parts failed ({result.cause}): {result.stderr.strip()[-300:]}")
         facts = json.loads((folder / "out" / "components.json").read_text(encoding="utf-8"))
-    text = document(facts, sandbox.image, version=metadata.version("labwright"), pinned=pinned_versions())
-    return text.encode()
+    facts["recipe"] = recipe()
+    version = metadata.version("labwright")
+    return document(facts, sandbox.image, version=version, pinned=pinned_versions()).encode()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -49,8 +49,8 @@ def distribution(found: metadata.Distribution) -> dict[str, Any]:
     return {
         "name": words["Name"],
         "version": found.version,
-        "expression": words["License-Expression"] if "License-Expression" in words else "",
-        "licence": words["License"] if "License" in words else "",
+        "expression": str((words.get_all("License-Expression") or [""])[0]),
+        "licence": str((words.get_all("License") or [""])[0]),
         "classifiers": [c for c in words.get_all("Classifier") or () if c.startswith("License ::")],
         "record_sha256": hashlib.sha256(record.encode()).hexdigest() if record else "",
         "files": listed,

@@ -15,8 +15,12 @@ from labwright.workflows.literature_sources import geo_source
 GEO = re.compile(r"(GSE|GDS|GSM|GPL)[0-9]+")
 
 
-def verify_accession(name: str) -> dict[str, Any]:
+def verify_accession(name: str, *, runtime: str = "") -> dict[str, Any]:
     """Confirm organism, assay, samples and groups of a data set.
+
+    Args:
+        name: id or accession.
+        runtime: OCI runtime of the sandbox, empty for the engine's default.
 
     Returns:
         {"id", "verified", "detail"}.
@@ -31,7 +35,7 @@ def verify_accession(name: str) -> dict[str, Any]:
         if not GEO.fullmatch(name):
             raise
         return _from_geo(name)
-    sandbox = connect()
+    sandbox = connect(runtime=runtime)
     with compute_lease():
         ok, detail = verified(str(known["id"]), sandbox.run)
     return {"id": known["id"], "verified": ok, "detail": detail}

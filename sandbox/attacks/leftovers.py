@@ -6,7 +6,8 @@ from contextlib import closing
 
 import psutil
 
-from labwright.sandbox.docker_engine import DockerSandbox, engine_errors
+from labwright.sandbox.docker_engine import DockerSandbox
+from labwright.sandbox.engine_info import engine_errors
 from labwright.sandbox.owner import LABEL
 from labwright.sandbox.settings import USER_ID
 

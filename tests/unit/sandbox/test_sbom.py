@@ -25,6 +25,7 @@ NUMPY: dict[str, Any] = {
 FACTS: dict[str, Any] = {
     "interpreter": {"name": "cpython", "version": "3.11.7", "path": "/usr/local/bin/python3.11", "sha256": "c" * 64},
     "machine": "x86_64",
+    "recipe": "0" * 16,
     "distributions": [NUMPY, NUMPY | {"name": "typing_extensions", "version": "4", "expression": "", "files": 1}],
     "labwright": {"sha256": "d" * 64, "files": 30, "path": "/opt/labwright"},
     "libraries": [{"path": f"/usr/lib/{name}", "sha256": "e" * 64} for name in ("libm.so.6", "libc.so.6")],
@@ -125,12 +126,15 @@ def test_the_bill_is_made_once_and_again_when_it_is_gone_or_spoilt(tmp_path: Pat
     assert first.path == tmp_path / "sbom" / f"{'a' * 64}.json"
     assert first.sha256 == hashlib.sha256(first.path.read_bytes()).hexdigest()
     assert (sbom.bill_of(lister, tmp_path / "sbom"), lister.jobs) == (first, 1)
-    for spoilt in ("", "{}", "[]", first.path.read_text().replace(IMAGE.id, "sha256:other")):
+    whole = first.path.read_text()
+    for old, new in ((whole, ""), (whole, "{}"), (whole, "[]"), (IMAGE.id, "sha256:other"), (sbom.recipe(), "older")):
+        spoilt = whole.replace(old, new)
+        assert spoilt != whole
         first.path.write_text(spoilt)
         assert sbom.bill_of(lister, tmp_path / "sbom") == first
     first.path.unlink()
     assert sbom.bill_of(lister, tmp_path / "sbom") == first
-    assert lister.jobs == 6
+    assert lister.jobs == 7
     assert list((tmp_path / "sbom").iterdir()) == [first.path]
 
 
