@@ -57,10 +57,9 @@ current() {
     answers "$DOCKER_HOST" && printf '%s\n' "$DOCKER_HOST"
     return
   fi
-  # The order is that of sandbox/address.py.
+  # The order is that of sandbox/address.py, without Podman: while it fails the probe, a private engine is needed.
   for socket in /var/run/docker.sock "$HOME/.docker/run/docker.sock" ${XDG_RUNTIME_DIR:+"$XDG_RUNTIME_DIR/docker.sock"} \
-    "$([[ -r $SOCKET_FILE ]] && cat "$SOCKET_FILE")" \
-    ${XDG_RUNTIME_DIR:+"$XDG_RUNTIME_DIR/podman/podman.sock"} /run/podman/podman.sock; do
+    "$([[ -r $SOCKET_FILE ]] && cat "$SOCKET_FILE")"; do
     [[ -S $socket ]] || continue
     host=unix://$socket
     if answers "$host"; then printf '%s\n' "$host"; return; fi

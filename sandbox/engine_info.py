@@ -13,6 +13,8 @@ from requests.exceptions import RequestException
 from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox.address import EngineAddress
 
+LONGEST = 300
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
@@ -48,11 +50,14 @@ class EngineInfo:
 
 @contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
-    """Turn every failure of the engine or of the link to it into SandboxBroken."""
+    """Turn every failure of the engine or of the link to it into SandboxBroken, on one line."""
     try:
         yield
     except (DockerException, RequestException) as error:
-        raise SandboxBroken(f"{doing}: {error}") from error
+        said = " ".join(str(error).split())
+        # An engine may answer with all that it was sent, such as the system call filter.
+        short = said if len(said) <= LONGEST else f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
+        raise SandboxBroken(f"{doing}: {short}") from error
 
 
 def engine_info(address: EngineAddress, runtime: str | None) -> EngineInfo:

@@ -91,7 +91,7 @@ def observed(sandbox: DockerSandbox) -> tuple[dict[str, Any], bool]:
         try:
             result = sandbox.run(job, folder / "out")
         except SandboxBroken as error:
-            raise EngineMissing(f"the container engine cannot run the sandbox: {error}") from error
+            raise EngineMissing(cannot_run(sandbox.engine.kind, error)) from error
     if not result.ok:
         raise EngineMissing(f"the sandbox probe failed ({result.cause}): {result.stderr.strip()[-300:]}")
     try:
@@ -99,6 +99,16 @@ def observed(sandbox: DockerSandbox) -> tuple[dict[str, Any], bool]:
     except ValueError as error:
         raise EngineMissing(f"the sandbox probe answered {result.stdout[:200]!r}") from error
     return dict(facts), result.inputs_read == ("probe.txt",)
+
+
+def cannot_run(kind: str, error: SandboxBroken) -> str:
+    """Why an engine of this kind did not run the sandbox."""
+    if kind.startswith("podman"):
+        return (
+            "Podman's service cannot run the sandbox: it takes no system call filter in a request and no limit on the "
+            f"inodes of a memory file system; run `make engine`, or use Docker Engine ({error})"
+        )
+    return f"the container engine cannot run the sandbox: {error}"
 
 
 def failed_requirements(facts: dict[str, Any]) -> list[str]:

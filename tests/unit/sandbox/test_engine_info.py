@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
-from labwright.errors import EngineMissing
-from labwright.sandbox.engine_info import EngineInfo, described
+from labwright.errors import EngineMissing, SandboxBroken
+from labwright.sandbox.engine_info import LONGEST, EngineInfo, described, engine_errors
 
 # The fields of `GET /info` and `GET /version` of Docker 20.10, and of Podman 4's compatible service
 # (containers/podman, pkg/api/handlers/compat/info.go and version.go).
@@ -75,3 +76,13 @@ def test_an_engine_that_tells_nothing_is_taken_for_the_oldest() -> None:
     engine = told({}, {})
     assert (engine.kind, engine.runtime, engine.runtimes) == ("docker", "runc", ("runc",))
     assert (engine.cores, engine.cgroup_version, engine.security) == (1, "1", ())
+
+
+def test_what_an_engine_says_at_length_is_one_short_line() -> None:
+    with pytest.raises(SandboxBroken) as caught, engine_errors("running the job"):
+        raise APIError("cannot open\n" + "{filter} " * 900 + "name too long")
+    said = str(caught.value)
+    assert len(said) < LONGEST + 50
+    assert "\n" not in said
+    assert said.startswith("running the job: cannot open")
+    assert said.endswith("name too long")

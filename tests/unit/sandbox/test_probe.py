@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from labwright.errors import SandboxBroken
 from labwright.sandbox import probe
 from labwright.sandbox.settings import tmpfs_limits
 
@@ -75,3 +76,10 @@ def test_a_privileged_process_is_a_hole(key: str, value: str) -> None:
     facts = copy.deepcopy(GOOD)
     facts["status"][key] = value
     assert len(probe.failed_requirements(facts)) == 1
+
+
+def test_why_an_engine_did_not_run_it_is_said_for_its_kind() -> None:
+    error = SandboxBroken("running the job: 500")
+    assert "inodes" in probe.cannot_run("podman rootless", error)
+    assert "inodes" not in probe.cannot_run("docker rootless", error)
+    assert all(str(error) in probe.cannot_run(kind, error) for kind in ("podman", "docker"))
