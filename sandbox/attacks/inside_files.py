@@ -75,7 +75,8 @@ def tamper_inputs() -> None:
 
 def tamper_code() -> None:
     """Change the script that runs, the interpreter and the packages that check the results."""
-    module = importlib.util.find_spec("labwright.tools.analysis").origin
+    found = importlib.util.find_spec("labwright.tools.analysis")
+    module = str(found and found.origin)
     package = os.path.dirname(module)
     all_denied({
         "script": writable("/work/script.py"),
