@@ -16,7 +16,7 @@ from labwright.domain import Objective, Protocol, RunRecord, TaskResult
 from labwright.errors import BudgetExhausted, DiskFull, LabwrightError, WrongUse
 from labwright.models.calls import Budget, CallLog
 from labwright.models.weights import Progress, silent
-from labwright.safety.objective_screen import check_form
+from labwright.safety.objective import check_form
 from labwright.store import RunStore, now
 from labwright.tools.catalogue.catalogue import load_cards
 from labwright.workflows.materials import Materials

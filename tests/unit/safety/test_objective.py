@@ -7,7 +7,8 @@ import time
 import pytest
 
 from labwright.errors import ObjectiveRefused
-from labwright.safety.objective_screen import LEAST_WORDS, MOST_CHARS, RULES, check_form
+from labwright.safety.objective import LEAST_WORDS, MOST_CHARS, check_form
+from labwright.safety.objective_rules import RULES
 
 HARMFUL = {
     "enhancing a pathogen": [
