@@ -24,6 +24,7 @@ _AGENT = (
     r"(?:pathogen|virus|influenza|anthrax|bacteri|microbe|micro-?organism|fungus|parasite|toxin|ricin|botulinum|smallpox"
     r"|ebola|plague|\bgerm|nerve agent|bioweapon|(?:viral|bacterial|drug-resistant) strain|strain of)"
 )
+_PATHOGEN = r"(?:pathogen|virus|influenza|bacteri|microbe|micro-?organism|fungus|parasite|strain)"
 _POISON = r"(?:toxin|poison|venom|ricin|botulinum|anthrax|nerve agent|warfare agent|biological agent|pathogen|virus)"
 _WEAPON = (
     r"(?:nerve agent|(?:chemical |biological )?warfare agent|(?:biological|chemical|toxin|viral) weapon|bio-?weapon)"
@@ -31,12 +32,12 @@ _WEAPON = (
 _MAKE = (
     r"(?:mak|creat|engineer|design|build|develop|modify|modifi|mutat|render|turn|transform|convert|adapt|evolv|breed"
     r"|generat|obtain|construct|assembl|resurrect|propos|plan|mass-?produc|produc|synthesi[sz]|manufactur|prepar|grow"
-    r"|cultivat|purif|extract|redesign|rewrit|alter|chang)\w{0,5}"
+    r"|cultivat|purif|extract|redesign|rewrit|alter|chang|recreat|reviv|want|need)\w{0,5}"
 )
-_RAISE = r"(?:increas|enhanc|improv|gain|boost|rais|strengthen|maximi[sz]|amplif|heighten|widen|broaden|expand|extend)"
+_RAISE = r"(?:restor|increas|enhanc|improv|gain|boost|rais|strengthen|maximi[sz]|amplif|heighten|widen|broaden|expand|extend)"
 _HARM = (
     r"(?:transmissibilit|virulence|lethality|pathogenicity|infectivit|infectiousness|deadliness|contagiousness"
-    r"|host range|resistance to|(?:lethal|deadly|infectious) (?:dose|effect|potency|power|reach))"
+    r"|host range|resistance to|(?:lethal|deadly|infectious) (?:dose|effect|potency|power|reach|abilit))"
 )
 _WORSE = r"(?:transmissib|virulen|lethal|pathogenic|infectiv|infectious|deadly|contagious|harmful|dangerous)"
 _SPREAD = (
@@ -58,7 +59,7 @@ _HIDE = (
 )
 _GUARD = (
     r"(?:biosecurity|bio-?surveillance|export control|synthesis (?:screen|compan|provider)|doping|customs|watch ?list"
-    r"|forensic|authorit|regulator|inspect|sequence screening|screening (?:software|tool|of))"
+    r"|forensic|authorit|regulator|inspect|sequence screening|screening (?:software|tools?|of)|(?:environmental|border|airport) (?:monitoring|control|check|screening))"
 )
 _PERSON = r"(?:patient|participant|person|donor|individual|people|volunteer|subject|famil|relative)"
 _UNMASK = (
@@ -79,6 +80,8 @@ RULES: Mapping[str, tuple[str, ...]] = {
         rf"{_DIRECT}{_RAISE}\w{{0,5}} [^.]{{0,70}}{_HARM}{_NEXT}[^.]{{0,70}}{_AGENT}",
         rf"{_DIRECT}{_MAKE} [^.]{{0,60}}{_RAISE}\w{{0,5}} [^.]{{0,60}}{_HARM}[^.]{{0,70}}{_AGENT}",
         rf"{_DIRECT}{_MAKE} {_WORDS}{_AGENT}{_NEXT}[^.]{{0,80}}{_SPREAD}",
+        rf"{_DIRECT}(?:predict|propos|suggest|find|design|choose|select|list)\w{{0,4}} [^.]{{0,50}}(?:would|could|will|can|to) make "
+        rf"{_WORDS}{_PATHOGEN}[^.]{{0,30}}(?:deadlier|(?:more|highly|most) {_WORSE})",
         rf"{_DIRECT}{_MAKE} {_WORDS}{_AGENT}{_NEXT}[^.]{{0,60}}(?:more|increas\w{{1,9}}|enhanc\w{{1,9}}) {_WORSE}",
     ),
     "producing a toxin or weapon": (
@@ -86,6 +89,11 @@ RULES: Mapping[str, tuple[str, ...]] = {
         rf"{_DIRECT}{_MAKE} {_WORDS}{_POISON}{_NEXT}[^.]{{0,80}}(?:{_HURT} (?:[\w'-]{{1,20}} ){{0,4}}{_PEOPLE}|weapon)",
         rf"(?:weaponi[sz]|aerosoli[sz](?:e|ing)\b)[^.]{{0,50}}{_AGENT}[^.]{{0,80}}(?:weapon|attack|against|{_PEOPLE})",
         rf"{_DIRECT}(?:contaminat|poison|spread|releas|dispers)\w{{0,4}} [^.]{{0,60}}{_PEOPLE}[^.]{{0,40}}{_POISON}",
+        rf"{_POISON}[^.]{{0,60}}(?:would|could|can|will) (?:cause|claim|lead to|produce) the (?:most|greatest|highest) "
+        r"(?:\w{1,20} ){0,3}(?:death|casualt|harm|damage|victim|panic)",
+        r"(?:ways?|means|methods?|plans?|how) (?:of|to|for) (?:contaminat|poison)\w{0,4} (?:a |the |an )?(?:\w{1,20} )?"
+        r"(?:water|food|air|milk|reservoir|ventilation|suppl)",
+        rf"{_POISON}[^.]{{0,60}}(?:turn|us|convert|made|mak)\w{{0,4}} [^.]{{0,30}}(?:weapon|assassinat|murder|attack on)",
         r"(?:suited|suitable|ideal|best|usable|choose|select|plan)\w{0,3} (?:[\w'-]{1,20} ){0,4}"
         r"(?:bio-?terror|terror|assassinat|mass casualt|biological attack|chemical attack)(?!\w{0,12} prepared)",
         rf"{_DIRECT}(?:find|search|train|optimi[sz]|{_MAKE})\w{{0,4}} [^.]{{0,60}}(?:more|most|greatest|maxim\w{{1,5}}|highest)"
@@ -95,6 +103,8 @@ RULES: Mapping[str, tuple[str, ...]] = {
         rf"{_HIDE} {_NOT_BIOLOGY}{{0,50}}{_GUARD}",
         rf"{_DIRECT}{_HIDE} {_NOT_BIOLOGY}{{0,50}}(?:screening|detection|surveillance){_NOT_BIOLOGY}{{0,60}}"
         r"(?:pathogen|toxin|sequence|synthesis|order)",
+        r"(?:blind spot|weakness|weak point|loophole|gap)s? (?:of|in) [^.]{0,50}(?:screening|biosecurity|surveillance|export|control)"
+        r"[^.]{0,40}(?:exploit|abus|us(?:e|ing) them|take advantage|get through)",
         rf"{_DIRECT}{_MAKE} {_WORDS}(?:{_AGENT}|sequence|gene|organism|protein|agent){_NOT_BIOLOGY}{{0,70}}"
         r"(?:invisible|undetect|unnotice|unrecogni|slips? past|(?:not|no longer|never|cannot) (?:be )?"
         r"(?:detect|recogni|match|notice|flag|trace))",
@@ -105,40 +115,42 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "identifying persons": (
         rf"{_DIRECT}(?:re-?identif|de-?anonymi[sz]|unmask)\w{{0,8}}(?! risk)[^.]{{0,70}}{_PERSON}",
         rf"{_DIRECT}{_UNMASK} [^.]{{0,110}}{_WHO}",
+        rf"{_DIRECT}(?:reconstruct|rebuild|recover|render|draw)\w{{0,4}} (?:the )?(?:faces?|portraits?|looks) [^.]{{0,90}}"
+        rf"(?:find|search|look|match|recogni|identif|name)\w{{0,5}} (?:\w{{1,20}} ){{0,2}}(?:online|on the|social|{_PERSON}|them)",
     ),
 }
 """Category to the patterns that refuse on their own."""
 
-_PATHOGENS = r"pathogen|virus|viral|influenza|\bflu\b|bacteri|microb|strain|fung|parasit|prion|plague|pox\b|anthrax|germ\b"
-_CHANGES = (
-    r"gain[- ]of[- ]function|increas|enhanc|\brais|boost|\bmak|\bturn|design|engineer|creat|build|adapt|evol|modif|chang"
-    r"|restor|broad|obtain|propos|mutat|improv|strengthen|select|optimi|introduc|releas"
-)
-_DAMAGE = (
-    r"transmi|spread|virulen|lethal|deadl|contag|infecti|infect |severe|resist|\bkill|host range|\bharm|overcom|airborne"
-    r"|dangerous|fatal"
+_PATHOGENS = (
+    r"pathogen|virus|viral|influenza|\bflu\b|bacteri|microb|micro-?organism|strain|fung|parasit|prion|plague|pox\b|anthrax"
+    r"|\bgerms?\b|infectious agent|biological agent|\bdiseases? agent"
 )
 NET: Mapping[str, tuple[str, ...]] = {
-    "enhancing a pathogen": (_PATHOGENS, _CHANGES, _DAMAGE),
+    "enhancing a pathogen": (
+        _PATHOGENS,
+        r"gain[- ]of[- ]function|transmi|spread|virulen|lethal|deadl|contag|infect (?!patients)|infecti(?:ous|vit)|\bcauses? "
+        r"(?:severe|disease)|resist|\bkill|host|\bharm|overcom|overwhelm|airborne|through the air|dangerous|fatal|eradicat"
+        r"|immunity|adapt|evol",
+    ),
     "producing a toxin or weapon": (
-        rf"toxi|poison|venom|nerve agent|warfare|weapon|terror|biological agent|agent\b|assassin|{_PATHOGENS}",
-        r"\bmak|produc|synthes|manufactur|prepar|obtain|purif|design|develop|creat|generat|optimi|\bfind|select|choose|turn"
-        r"|compar|releas|spread|aerosol|contaminat|weaponi|dispers|plan\b|cause",
-        r"weapon|attack|\bkill|\bharm|poison|deadl|\bdeath|lethal|terror|assassin|murder|crowd|warfare|nerve agent|toxi"
-        r"|releas|ethnic",
+        rf"toxi|poison|venom|nerve agent|warfare|weapon|terror|\bagents?\b|assassin|\bgas\b|{_PATHOGENS}",
+        r"weapon|attack|\bkill|\bharm|poison|deadl|\bdeath|lethal|terror|assassin|murder|crowd|warfare|nerve agent|releas"
+        r"|aerosol|contaminat|dispers|ethnic|civilian|\benem|victim|sabotag|(?:mak|produc|synthes|manufactur|prepar|obtain"
+        r"|purif|design|develop|creat|generat)\w{0,5} (?:[\w'-]{1,20} ){0,4}(?:toxin|poison|venom|nerve|compound|molecule)",
     ),
     "evading detection": (
-        r"screen|detect|surveil|monitor|diagnos|\btests?\b|recogni|forensic|biosecur|\bcontrols?\b|authorit|watch|trace"
-        r"|suspicion|notice|inspect|origin",
-        r"evad|escap|avoid|bypass|\bhid|conceal|disguis|mask|invisib|undetect|overlook|circumvent|slip|get past|get around"
-        r"|fool|trick|mislead|unnotic|blind spot|without|exploit|cannot|\bnot |no longer|loophole",
+        r"screen|detect|surveil|monitor|diagnos|\btests?\b|recogni|forensic|biosecur|\bcontrols?\b|controlled|regulat|authorit"
+        r"|watch|trace|suspicion|notice|inspect|origin|customs|investigat|police|\blaws?\b",
+        r"evad|escap|avoid|bypass|\bhid|conceal|disguis|mask|invisib|undetect|overlook|circumvent|slip|(?:get|go|pass)\w{0,4} "
+        r"(?:past|around|through|unnotic)|fool|trick|mislead|deceiv|unnotic|blind spot|without (?:rais|being|leav|anyone)"
+        r"|exploit|cannot|no longer|loophole|smuggl|cover up|so that [^.]{0,60}\bnot\b",
     ),
     "identifying persons": (
         r"patient|participant|donor|person|people|individual|record|genome|cohort|\bdna\b|\bface|relative|neighbo|anonym"
-        r"|pseudonym|volunteer",
-        r"identity|identities|re-?identif|anonym|pseudonym|\bnames?\b|\bnamed\b|who (?:is|are|was|were|she|he|they|the)\b"
-        r"|reveal|\btrac|recover|\blink|\bmatch|contact|single out|\bpriva|famous|celebrit|public figure|whether my"
-        r"|reconstruct|consent|\bwork out",
+        r"|pseudonym|volunteer|someone|stranger|employee|celebrit|famil",
+        r"\bidentity|identities|re-?identif|de-?identif|anonym|pseudonym|\bnames?\b|\bnamed\b|who (?:is|are|was|were|she|he"
+        r"|they|the)\b|reveal|\btrac(?:e|ing)\b|recover (?:the|their|identit)|\blink (?!between)|\bmatch|contact|single out"
+        r"|\bpriva|famous|celebrit|public figure|whether my|reconstruct|consent|\bwork out|home address|locate|stranger",
     ),
 }
 """Category to word lists; the net closes when every list of the category has a word in the text."""

@@ -1,4 +1,7 @@
-"""Hostile jobs whose exact result matters; test_attacks.py has the others. Every payload runs inside the container only, and is bounded by itself as well."""
+"""Hostile jobs whose exact result matters; test_attacks.py has the others.
+
+Every payload runs inside the container only, and is bounded by itself as well.
+"""
 
 from __future__ import annotations
 
