@@ -21,9 +21,9 @@ from labwright.safety.objective_rules import CATEGORIES, Category
 
 MOST_CHARS = 20_000
 LEAST_WORDS, LEAST_CHARS = 4, 12
-HARM_PROBABILITY = 0.56
-"""The model refuses above this probability of yes. On the development half one of the 26 ordinary objectives near the
-topics lies above it, and four of the 25 refused ones below; of those, the rules catch all."""
+HARM_PROBABILITY = 0.5
+"""The model refuses above this probability of yes. Asked about every objective of the development half, the embedded
+model lies above it on 2 of the 26 ordinary ones near the topics, and below it on 3 of the 25 refused ones."""
 MOST_ASKED_CHARS = 1500
 """Of a longer text the model sees only the sentences that the net caught."""
 _ALIKE = str.maketrans("аеорсухіѕјԁӏвкмнтαορνιτκϲ", "aeopcyxisjdlbkmhtaopvitkc")
