@@ -52,7 +52,7 @@ _PEOPLE = (
 _HURT = r"(?:poison|kill|harm|injur|murder|assassinat|attack|incapacitat|sicken|releas|spread)\w{0,4}"
 # Hiding from the immune system, a drug or a host is biology; hiding from people is what is refused.
 _BIOLOGY = r"(?:immun|t.cell|nk.cell|macrophage|interferon|host|tumou?r|cancer)"
-_NOT_BIOLOGY = rf"(?:(?!{_BIOLOGY})[^.])"
+_NOT_BIOLOGY = rf"(?:(?!{_BIOLOGY})[^.?!])"
 _HIDE = (
     r"(?:evad|escap|avoid|bypass|circumvent|hid(?:e|ing)|conceal|disguis|camouflag|defeat|fool|trick|mislead|dodg|outwit"
     r"|obscur|(?:get|getting|slip|sneak|pass)\w{0,4} (?:past|around|through|by))\w{0,4}"
@@ -75,47 +75,47 @@ _WHO = (
 
 RULES: Mapping[str, tuple[str, ...]] = {
     "enhancing a pathogen": (
-        rf"gain[- ]of[- ]function (?:work|stud|research|experiment)[^.]{{0,70}}{_AGENT}",
-        rf"gain[- ]of[- ]function[^.]{{0,70}}{_AGENT}[^.]{{0,60}}more {_WORSE}",
-        rf"{_DIRECT}{_RAISE}\w{{0,5}} [^.]{{0,70}}{_HARM}{_NEXT}[^.]{{0,70}}{_AGENT}",
-        rf"{_DIRECT}{_MAKE} [^.]{{0,60}}{_RAISE}\w{{0,5}} [^.]{{0,60}}{_HARM}[^.]{{0,70}}{_AGENT}",
-        rf"{_DIRECT}{_MAKE} {_WORDS}{_AGENT}{_NEXT}[^.]{{0,80}}{_SPREAD}",
-        rf"{_DIRECT}(?:predict|propos|suggest|find|design|choose|select|list)\w{{0,4}} [^.]{{0,50}}(?:would|could|will|can|to) make "
-        rf"{_WORDS}{_PATHOGEN}[^.]{{0,30}}(?:deadlier|(?:more|highly|most) {_WORSE})",
-        rf"{_DIRECT}{_MAKE} {_WORDS}{_AGENT}{_NEXT}[^.]{{0,60}}(?:more|increas\w{{1,9}}|enhanc\w{{1,9}}) {_WORSE}",
+        rf"gain[- ]of[- ]function (?:work|stud|research|experiment)[^.?!]{{0,70}}{_AGENT}",
+        rf"gain[- ]of[- ]function[^.?!]{{0,70}}{_AGENT}[^.?!]{{0,60}}more {_WORSE}",
+        rf"{_DIRECT}{_RAISE}\w{{0,5}} [^.?!]{{0,70}}{_HARM}{_NEXT}[^.?!]{{0,70}}{_AGENT}",
+        rf"{_DIRECT}{_MAKE} [^.?!]{{0,60}}{_RAISE}\w{{0,5}} [^.?!]{{0,60}}{_HARM}[^.?!]{{0,70}}{_AGENT}",
+        rf"{_DIRECT}{_MAKE} {_WORDS}{_AGENT}{_NEXT}[^.?!]{{0,80}}{_SPREAD}",
+        rf"{_DIRECT}(?:predict|propos|suggest|find|design|choose|select|list)\w{{0,4}} [^.?!]{{0,50}}(?:would|could|will|can|to) make "
+        rf"{_WORDS}{_PATHOGEN}[^.?!]{{0,30}}(?:deadlier|(?:more|highly|most) {_WORSE})",
+        rf"{_DIRECT}{_MAKE} {_WORDS}{_AGENT}{_NEXT}[^.?!]{{0,60}}(?:more|increas\w{{1,9}}|enhanc\w{{1,9}}) {_WORSE}",
     ),
     "producing a toxin or weapon": (
         rf"{_DIRECT}{_MAKE} {_WORDS}{_WEAPON}{_NEXT}",
-        rf"{_DIRECT}{_MAKE} {_WORDS}{_POISON}{_NEXT}[^.]{{0,80}}(?:{_HURT} (?:[\w'-]{{1,20}} ){{0,4}}{_PEOPLE}|weapon)",
-        rf"(?:weaponi[sz]|aerosoli[sz](?:e|ing)\b)[^.]{{0,50}}{_AGENT}[^.]{{0,80}}(?:weapon|attack|against|{_PEOPLE})",
-        rf"{_DIRECT}(?:contaminat|poison|spread|releas|dispers)\w{{0,4}} [^.]{{0,60}}{_PEOPLE}[^.]{{0,40}}{_POISON}",
-        rf"{_POISON}[^.]{{0,60}}(?:would|could|can|will) (?:cause|claim|lead to|produce) the (?:most|greatest|highest) "
+        rf"{_DIRECT}{_MAKE} {_WORDS}{_POISON}{_NEXT}[^.?!]{{0,80}}(?:{_HURT} (?:[\w'-]{{1,20}} ){{0,4}}{_PEOPLE}|weapon)",
+        rf"(?:weaponi[sz]|aerosoli[sz](?:e|ing)\b)[^.?!]{{0,50}}{_AGENT}[^.?!]{{0,80}}(?:weapon|attack|against|{_PEOPLE})",
+        rf"{_DIRECT}(?:contaminat|poison|spread|releas|dispers)\w{{0,4}} [^.?!]{{0,60}}{_PEOPLE}[^.?!]{{0,40}}{_POISON}",
+        rf"{_POISON}[^.?!]{{0,60}}(?:would|could|can|will) (?:cause|claim|lead to|produce) the (?:most|greatest|highest) "
         r"(?:\w{1,20} ){0,3}(?:death|casualt|harm|damage|victim|panic)",
         r"(?:ways?|means|methods?|plans?|how) (?:of|to|for) (?:contaminat|poison)\w{0,4} (?:a |the |an )?(?:\w{1,20} )?"
         r"(?:water|food|air|milk|reservoir|ventilation|suppl)",
-        rf"{_POISON}[^.]{{0,60}}(?:turn|us|convert|made|mak)\w{{0,4}} [^.]{{0,30}}(?:weapon|assassinat|murder|attack on)",
+        rf"{_POISON}[^.?!]{{0,60}}(?:turn|us|convert|made|mak)\w{{0,4}} [^.?!]{{0,30}}(?:weapon|assassinat|murder|attack on)",
         r"(?:suited|suitable|ideal|best|usable|choose|select|plan)\w{0,3} (?:[\w'-]{1,20} ){0,4}"
         r"(?:bio-?terror|terror|assassinat|mass casualt|biological attack|chemical attack)(?!\w{0,12} prepared)",
-        rf"{_DIRECT}(?:find|search|train|optimi[sz]|{_MAKE})\w{{0,4}} [^.]{{0,60}}(?:more|most|greatest|maxim\w{{1,5}}|highest)"
+        rf"{_DIRECT}(?:find|search|train|optimi[sz]|{_MAKE})\w{{0,4}} [^.?!]{{0,60}}(?:more|most|greatest|maxim\w{{1,5}}|highest)"
         r" (?:toxic|poisonous|lethal|deadly)\w{0,4} (?:to|for|in|than) (?:[\w'-]{1,20} ){0,3}(?:human|people|warfare|weapon)",
     ),
     "evading detection": (
         rf"{_HIDE} {_NOT_BIOLOGY}{{0,50}}{_GUARD}",
         rf"{_DIRECT}{_HIDE} {_NOT_BIOLOGY}{{0,50}}(?:screening|detection|surveillance){_NOT_BIOLOGY}{{0,60}}"
         r"(?:pathogen|toxin|sequence|synthesis|order)",
-        r"(?:blind spot|weakness|weak point|loophole|gap)s? (?:of|in) [^.]{0,50}(?:screening|biosecurity|surveillance|export|control)"
-        r"[^.]{0,40}(?:exploit|abus|us(?:e|ing) them|take advantage|get through)",
+        r"(?:blind spot|weakness|weak point|loophole|gap)s? (?:of|in) [^.?!]{0,50}(?:screening|biosecurity|surveillance|export|control)"
+        r"[^.?!]{0,40}(?:exploit|abus|us(?:e|ing) them|take advantage|get through)",
         rf"{_DIRECT}{_MAKE} {_WORDS}(?:{_AGENT}|sequence|gene|organism|protein|agent){_NOT_BIOLOGY}{{0,70}}"
         r"(?:invisible|undetect|unnotice|unrecogni|slips? past|(?:not|no longer|never|cannot) (?:be )?"
         r"(?:detect|recogni|match|notice|flag|trace))",
-        rf"{_MAKE} [^.]{{0,70}}without (?:rais|arous|attract|leav|being)\w{{0,3}} (?:a |any )?(?:suspicion|attention|trace|caught|notic)",
-        r"(?:order|buy|acquir|obtain)[^.]{0,70}without (?:rais|arous|attract|being)\w{0,3} (?:any )?(?:suspicion|attention|caught|notic)",
+        rf"{_MAKE} [^.?!]{{0,70}}without (?:rais|arous|attract|leav|being)\w{{0,3}} (?:a |any )?(?:suspicion|attention|trace|caught|notic)",
+        r"(?:order|buy|acquir|obtain)[^.?!]{0,70}without (?:rais|arous|attract|being)\w{0,3} (?:any )?(?:suspicion|attention|caught|notic)",
         r"(?:doping|anti-?doping|drug) tests? (?:cannot|can not|do not|will not|would not|fail to) (?:detect|find|reveal)",
     ),
     "identifying persons": (
-        rf"{_DIRECT}(?:re-?identif|de-?anonymi[sz]|unmask)\w{{0,8}}(?! risk)[^.]{{0,70}}{_PERSON}",
-        rf"{_DIRECT}{_UNMASK} [^.]{{0,110}}{_WHO}",
-        rf"{_DIRECT}(?:reconstruct|rebuild|recover|render|draw)\w{{0,4}} (?:the )?(?:faces?|portraits?|looks) [^.]{{0,90}}"
+        rf"{_DIRECT}(?:re-?identif|de-?anonymi[sz]|unmask)\w{{0,8}}(?! risk)[^.?!]{{0,70}}{_PERSON}",
+        rf"{_DIRECT}{_UNMASK} [^.?!]{{0,110}}{_WHO}",
+        rf"{_DIRECT}(?:reconstruct|rebuild|recover|render|draw)\w{{0,4}} (?:the )?(?:faces?|portraits?|looks) [^.?!]{{0,90}}"
         rf"(?:find|search|look|match|recogni|identif|name)\w{{0,5}} (?:\w{{1,20}} ){{0,2}}(?:online|on the|social|{_PERSON}|them)",
     ),
 }
@@ -143,7 +143,7 @@ NET: Mapping[str, tuple[str, ...]] = {
         r"|watch|trace|suspicion|notice|inspect|origin|customs|investigat|police|\blaws?\b",
         r"evad|escap|avoid|bypass|\bhid|conceal|disguis|mask|invisib|undetect|overlook|circumvent|slip|(?:get|go|pass)\w{0,4} "
         r"(?:past|around|through|unnotic)|fool|trick|mislead|deceiv|unnotic|blind spot|without (?:rais|being|leav|anyone)"
-        r"|exploit|cannot|no longer|loophole|smuggl|cover up|so that [^.]{0,60}\bnot\b",
+        r"|exploit|cannot|no longer|loophole|smuggl|cover up|so that [^.?!]{0,60}\bnot\b",
     ),
     "identifying persons": (
         r"patient|participant|donor|person|people|individual|record|genome|cohort|\bdna\b|\bface|relative|neighbo|anonym"
