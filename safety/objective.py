@@ -5,7 +5,8 @@ for each suspected category, and its probability decides. Without an answer the 
 says so.
 
 Not covered: other languages than English, digits that stand for letters, harm that is named by no word of the net,
-and a run whose single steps are harmless while their sum is not.
+harm that stands late in a very long sentence (the model sees MOST_ASKED_CHARS), and a run whose single steps are
+harmless while their sum is not.
 """
 
 from __future__ import annotations
