@@ -43,8 +43,8 @@ SECTION_ROLES = {
     "tasks": ("programming",),
 }
 """Section of the report to the roles whose decisions it shows."""
-DATASET_PROMPTS = ("biomedical", "dataset")
-"""Prompts of the search role that are about data; its others are about papers."""
+DATASET_PROMPTS = ("misuse", "biomedical", "dataset")
+"""Prompts of the search role that are about the objective and its data; its others are about papers."""
 
 
 class Points(BaseModel):

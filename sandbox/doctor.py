@@ -18,6 +18,7 @@ from docker.errors import NotFound
 
 from labwright.sandbox import owner, settings
 from labwright.sandbox.attacks import suite
+from labwright.sandbox.attacks.leftovers import leftovers
 from labwright.sandbox.attacks.suite import LIMITS, SHORT, Outcome
 from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.engine_info import engine_errors
@@ -109,13 +110,7 @@ def _text(value: Any) -> str:
 
 def _removed(sandbox: DockerSandbox) -> Finding:
     """Nothing of this process is left after all the jobs above."""
-    mine = {"label": f"{owner.OWNER_LABEL}={Owner.current()}"}
-    with engine_errors("counting what is left"), closing(sandbox.new_api()) as api:
-        left = {
-            "containers": len(api.containers(all=True, filters=mine)),
-            "volumes": len(api.volumes(filters=mine)["Volumes"] or []),
-            "folders": len(list(sandbox.staging.glob(f"{Owner.current()}-*"))),
-        }
+    left = leftovers(sandbox)
     seen = ", ".join(f"{count} {kind}" for kind, count in left.items())
     return Finding(limit="container removed", asked="nothing left", seen=seen, proven=not any(left.values()))
 

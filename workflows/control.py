@@ -16,7 +16,7 @@ from labwright.domain import Objective, Protocol, RunRecord, TaskResult
 from labwright.errors import BudgetExhausted, DiskFull, LabwrightError, WrongUse
 from labwright.models.calls import Budget, CallLog
 from labwright.models.weights import Progress, silent
-from labwright.safety.objective_screen import check_form
+from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
 from labwright.tools.catalogue.catalogue import load_cards
 from labwright.workflows.materials import Materials
@@ -57,6 +57,7 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
             says how it ended.
     """
     objective = objective.model_copy(update={"text": check_form(objective.text)})
+    judge_harm(objective.brief(), None).enforce()  # conditions and requirements can ask for harm too
     with _equipment(config, options) as equipment:
         store = RunStore.create(runs)
         store.save_record(

@@ -16,6 +16,7 @@ from labwright.tools.sources import deduplicate
 from labwright.workflows.data import verified
 from labwright.workflows.literature_sources import geo_source
 from labwright.workflows.materials import Materials
+from labwright.workflows.misuse import judged
 from labwright.workflows.state import RunState
 
 OUTSIDE = 0.12
@@ -29,10 +30,15 @@ DOUBTFUL = 0.75
 
 
 def screen(state: RunState, *, m: Materials) -> RunState:
-    """Turn away what is no biomedical question."""
+    """Turn away what asks for harm, and what is no biomedical question."""
+    session = m.sessions["search"]
+    verdict = judged(session, m.objective)
+    m.store.write(m.store.folder / "objective_screen.json", asdict(verdict))
+    if verdict.note:
+        m.log.note(verdict.note)
+    verdict.enforce()
     known = Index([(str(c["id"]), search.dataset_brief(c)) for c in m.cards.values()], m.encode)
     nearest = float(max(known.similarity(m.objective.text)))
-    session = m.sessions["search"]
     p_yes = 1.0
     if session is not None:
         asked = prompt("biomedical").render(objective=m.objective.brief())

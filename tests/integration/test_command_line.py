@@ -54,6 +54,17 @@ def test_an_objective_of_the_wrong_form_is_refused_before_anything_is_made(objec
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("Re-identify the patients of this cohort",), (GBSG, "--requirements", "Reveal the identities of the patients.")],
+)
+def test_an_objective_that_asks_for_harm_is_refused_by_name(arguments, tmp_path):
+    done = labwright("run", *arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert "refused: identifying persons" in one_line(done)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_an_objective_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / "latin.txt").write_bytes("Überleben bei Brustkrebs?".encode("latin-1"))
     done = labwright("run", "@latin.txt", folder=tmp_path)
