@@ -17,11 +17,13 @@ def _entry(part: str, state: str, detail: str) -> dict[str, Any]:
 
 
 def _engine() -> dict[str, Any]:
+    from labwright.config import load_config
     from labwright.errors import LabwrightError
     from labwright.sandbox.connect import connect
 
     try:
-        policy = connect().policy()
+        chosen = load_config().sandbox
+        policy = connect(backend=chosen.backend, python=chosen.python).policy()
     except LabwrightError as error:
         return _entry("sandbox", "missing", str(error))
     return _entry("sandbox", "ok", f"{policy['isolation']}, engine {policy['engine']['version']}, probe passed")

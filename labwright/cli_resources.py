@@ -154,9 +154,11 @@ def sandbox_build() -> None:
 @sandbox_app.command("doctor")
 def sandbox_doctor() -> None:
     """Probe the engine and print the policy in force as JSON."""
+    from labwright.config import load_config
     from labwright.sandbox.connect import connect
 
-    emit(connect().policy())
+    chosen = load_config().sandbox
+    emit(connect(backend=chosen.backend, python=chosen.python).policy())
 
 
 @sandbox_app.command("exec")
@@ -168,6 +170,7 @@ def sandbox_exec(
     """Run a Python script in the sandbox."""
     from dataclasses import asdict
 
+    from labwright.config import load_config
     from labwright.errors import WrongUse
     from labwright.lease import compute_lease
     from labwright.sandbox.connect import connect
@@ -177,8 +180,9 @@ def sandbox_exec(
         text = script.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"{script}: cannot be read as UTF-8 text: {error}") from error
+    chosen = load_config().sandbox
     with compute_lease():
-        result = connect().run(Job(script=text, inputs={p.name: p.resolve() for p in inputs or []}), out)
+        result = connect(backend=chosen.backend, python=chosen.python).run(Job(script=text, inputs={p.name: p.resolve() for p in inputs or []}), out)
     emit(asdict(result))
     raise typer.Exit(0 if result.ok else 1)
 

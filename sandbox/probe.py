@@ -7,12 +7,13 @@ import json
 import tempfile
 import time
 from importlib import resources
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox import settings
-from labwright.sandbox.contract import Job, Limits
+from labwright.sandbox.contract import Job, Limits, Sandbox
 from labwright.sandbox.docker_engine import DockerSandbox
 
 VALID_S = 86_400.0
@@ -22,22 +23,23 @@ REFUSED = {"EPERM", "EROFS", "EACCES"}
 _proved: dict[str, dict[str, Any]] = {}
 
 
-def proved(sandbox: DockerSandbox, cache: Path) -> dict[str, Any]:
+def proved(sandbox: Sandbox, cache: Path, *, key: str, lacking: Collection[str] = ()) -> dict[str, Any]:
     """Facts of a probe that passed: from this process, from the last day, or new.
 
     Args:
         sandbox: what is probed.
         cache: folder that remembers passed probes.
+        key: hash of everything that the outcome depends on.
+        lacking: requirements that the backend says it does not meet.
 
     Raises:
         EngineMissing: a requirement failed; the message names it.
     """
-    key = fingerprint(sandbox)
     if key not in _proved:
         path = cache / f"{key}.json"
         facts = _remembered(path)
         if facts is None:
-            facts = probe(sandbox)
+            facts = probe(sandbox, lacking)
             cache.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         _proved[key] = facts
@@ -64,8 +66,12 @@ def _remembered(path: Path) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else None
 
 
-def probe(sandbox: DockerSandbox) -> dict[str, Any]:
-    """Run one container that tries what must not work.
+def probe(sandbox: Sandbox, lacking: Collection[str] = ()) -> dict[str, Any]:
+    """Run one job that tries what must not work.
+
+    Args:
+        sandbox: what is probed.
+        lacking: requirements that the backend says it does not meet.
 
     Raises:
         EngineMissing: a requirement failed, or the container could not be run.
@@ -85,15 +91,15 @@ def probe(sandbox: DockerSandbox) -> dict[str, Any]:
         facts = json.loads(result.stdout)
     except ValueError as error:
         raise EngineMissing(f"the sandbox probe answered {result.stdout[:200]!r}") from error
-    holes = failed_requirements(facts)
+    holes = failed_requirements(facts, lacking)
     if holes:
         raise EngineMissing(f"the container engine fails the sandbox probe: {'; '.join(holes)}")
     facts["inputs_read_observable"] = result.inputs_read == ("probe.txt",)
     return dict(facts)
 
 
-def failed_requirements(facts: dict[str, Any]) -> list[str]:
-    """Names of the requirements that the probe's facts do not meet, each with what was seen."""
+def failed_requirements(facts: dict[str, Any], lacking: Collection[str] = ()) -> list[str]:
+    """Names of the requirements that the probe's facts do not meet, but those in `lacking`, with what was seen."""
     status = facts["status"]
     ids = status["Uid"].split() + status["Gid"].split()
     capabilities = {status[f"Cap{kind}"] for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
@@ -113,18 +119,21 @@ def failed_requirements(facts: dict[str, Any]) -> list[str]:
     for name in ("write_root", "write_package", "write_input", "write_sysctl"):
         checks[f"{name} refused"] = (facts[name] in REFUSED, facts[name])
     checks |= _limit_checks(facts)
-    return [f"{name} (saw {seen})" for name, (holds, seen) in checks.items() if not holds]
+    return [f"{name} (saw {seen})" for name, (holds, seen) in checks.items() if not holds and name not in lacking]
 
 
 def _limit_checks(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
     memory = str(LIMITS.memory_mib * settings.MIB)
     swap_off = facts["memory_and_swap"] == memory or facts["swap"] == "0"
-    expected = {place: list(value) for place, value in settings.tmpfs_limits(LIMITS).items()}
+    expected = settings.tmpfs_limits(LIMITS)
+    mib = {place: size for place, (size, _) in facts["sizes"].items()}
+    few = all(seen[1] == expected[place][1] for place, seen in facts["sizes"].items())
     quota = facts["cpu"].split()
     return {
         "limit on processes": (facts["pids"] == str(LIMITS.pids), facts["pids"]),
         "limit on memory": (facts["memory"] == memory, facts["memory"]),
         "no swap": (swap_off, facts["swap"] or facts["memory_and_swap"]),
         "limit on processors": (bool(quota) and quota[0].isdigit(), facts["cpu"]),
-        "size of writable places": (facts["sizes"] == expected, facts["sizes"]),
+        "size of writable places": (mib == {place: size for place, (size, _) in expected.items()}, mib),
+        "inodes of writable places": (few, facts["sizes"]),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from labwright.config import load_config
 from labwright.errors import NoUsableData
 from labwright.lease import compute_lease
 from labwright.sandbox.connect import connect
@@ -31,7 +32,8 @@ def verify_accession(name: str) -> dict[str, Any]:
         if not GEO.fullmatch(name):
             raise
         return _from_geo(name)
-    sandbox = connect()
+    chosen = load_config().sandbox
+    sandbox = connect(backend=chosen.backend, python=chosen.python)
     with compute_lease():
         ok, detail = verified(str(known["id"]), sandbox.run)
     return {"id": known["id"], "verified": ok, "detail": detail}
