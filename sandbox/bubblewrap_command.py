@@ -88,10 +88,10 @@ def interpreter(path: str) -> Interpreter:
     folders = tuple(dict.fromkeys((base, prefix)))
     wide = [folder for folder in folders if Path(folder) in TOO_WIDE | {Path.home()}]
     if wide:
-        raise EngineMissing(f"[sandbox] python: {wide[0]} would be shown whole to the script; use a virtual environment")
-    return Interpreter(
-        executable=executable, folders=folders, version=version, distributions=tuple(distributions)
-    )
+        raise EngineMissing(
+            f"[sandbox] python: {wide[0]} would be shown whole to the script; use a virtual environment"
+        )
+    return Interpreter(executable=executable, folders=folders, version=version, distributions=tuple(distributions))
 
 
 def rlimits(limits: Limits) -> dict[str, int]:
@@ -116,7 +116,9 @@ def bwrap_arguments(python: Interpreter, limits: Limits, given: Descriptors, bin
         given: open files.
         binds: place inside the sandbox to folder outside, all read-only.
     """
-    isolation = "--unshare-all --unshare-user --uid 65534 --gid 65534 --hostname sandbox --die-with-parent --new-session"
+    isolation = (
+        "--unshare-all --unshare-user --uid 65534 --gid 65534 --hostname sandbox --die-with-parent --new-session"
+    )
     arguments = [*isolation.split(), "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]
     arguments += ["--seccomp", str(given.seccomp), "--info-fd", str(given.info)]
     for name, value in sorted(_environment(limits).items()):

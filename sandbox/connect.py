@@ -25,7 +25,9 @@ ANALYSES = (
 )
 
 
-def connect(*, backend: Backend = "docker", python: str = "", runtime: str | None = None) -> DockerSandbox | BubblewrapSandbox:
+def connect(
+    *, backend: Backend = "docker", python: str = "", runtime: str | None = None
+) -> DockerSandbox | BubblewrapSandbox:
     """A sandbox that passed its probe; the backend that is asked for or none.
 
     Args:

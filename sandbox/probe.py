@@ -6,8 +6,8 @@ import hashlib
 import json
 import tempfile
 import time
-from importlib import resources
 from collections.abc import Collection
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
