@@ -181,10 +181,9 @@ def sandbox_exec(
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"{script}: cannot be read as UTF-8 text: {error}") from error
     chosen = load_config().sandbox
+    job = Job(script=text, inputs={p.name: p.resolve() for p in inputs or []})
     with compute_lease():
-        result = connect(backend=chosen.backend, python=chosen.python).run(
-            Job(script=text, inputs={p.name: p.resolve() for p in inputs or []}), out
-        )
+        result = connect(backend=chosen.backend, python=chosen.python).run(job, out)
     emit(asdict(result))
     raise typer.Exit(0 if result.ok else 1)
 

@@ -119,7 +119,7 @@ def bwrap_arguments(python: Interpreter, limits: Limits, given: Descriptors, bin
     isolation = (
         "--unshare-all --unshare-user --uid 65534 --gid 65534 --hostname sandbox --die-with-parent --new-session"
     )
-    arguments = [*isolation.split(), "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]
+    arguments = [*isolation.split(), "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]
     arguments += ["--seccomp", str(given.seccomp), "--info-fd", str(given.info)]
     for name, value in sorted(_environment(limits).items()):
         arguments += ["--setenv", name, value]

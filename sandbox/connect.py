@@ -12,13 +12,15 @@ from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox import image
 from labwright.sandbox.address import find_engine
 from labwright.sandbox.bubblewrap import LACKING, BubblewrapSandbox
+from labwright.sandbox.bubblewrap_command import rlimits
 from labwright.sandbox.contract import Job, Limits
 from labwright.sandbox.docker_engine import DockerSandbox, engine_errors
 from labwright.sandbox.image import BaseChoice, ImageInfo, Progress
 from labwright.sandbox.owner import sweep, sweep_staging
-from labwright.sandbox.probe import fingerprint, proved
+from labwright.sandbox.probe import LIMITS, fingerprint, proved
 
 Backend = Literal["docker", "bubblewrap"]
+AnySandbox = DockerSandbox | BubblewrapSandbox
 ANALYSES = (
     "import gseapy, leidenalg, lifelines, pyarrow, pydeseq2, rdata, scanpy, sklearn, statsmodels.api\n"
     "import labwright.tools.analysis\n"
@@ -62,6 +64,9 @@ def _bubblewrap(python: str) -> BubblewrapSandbox:
     sweep_staging(staging)
     sandbox = BubblewrapSandbox(staging, python=python)
     sandbox.probe_facts = proved(sandbox, cache_dir() / "probes", key=sandbox.fingerprint(), lacking=tuple(LACKING))
+    seen, asked = sandbox.probe_facts["rlimits"], rlimits(LIMITS)
+    if seen != asked:
+        raise EngineMissing(f"bubblewrap: the limits in force are {seen}, not {asked}")
     _can_analyse(sandbox)
     return sandbox
 
@@ -77,8 +82,8 @@ def _can_analyse(sandbox: BubblewrapSandbox) -> None:
     if not result.ok:
         last = (result.stderr.strip().splitlines() or [result.cause])[-1][-200:]
         raise EngineMissing(
-            f"{sandbox.python.executable} cannot run analyses ({last}); install sandbox/requirements.txt into a virtual "
-            "environment and name its Python as [sandbox] python"
+            f"{sandbox.python.executable} cannot run analyses ({last}); install sandbox/requirements.txt "
+            "into a virtual environment and name its Python as [sandbox] python"
         )
     mark.touch()
 

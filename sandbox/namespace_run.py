@@ -156,6 +156,8 @@ class NamespaceRun:
                     signal.pidfd_send_signal(self._init, signal.SIGKILL)
                 if not select.select([self._init], [], [], GONE_S)[0]:
                     raise SandboxBroken("processes of the job cannot be ended")
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GONE_S)  # bwrap itself takes the end of its child, so that no zombie stays
         finally:
             process.kill()
             for stream in (process.stdout, process.stderr):

@@ -129,11 +129,14 @@ def _limit_checks(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
     mib = {place: size for place, (size, _) in facts["sizes"].items()}
     few = all(seen[1] == expected[place][1] for place, seen in facts["sizes"].items())
     quota = facts["cpu"].split()
+    asked = {"fsize": LIMITS.file_mib * settings.MIB, "nofile": settings.OPEN_FILES, "core": 0}
+    given = {kind: facts["rlimits"][kind] for kind in asked}
     return {
         "limit on processes": (facts["pids"] == str(LIMITS.pids), facts["pids"]),
         "limit on memory": (facts["memory"] == memory, facts["memory"]),
         "no swap": (swap_off, facts["swap"] or facts["memory_and_swap"]),
         "limit on processors": (bool(quota) and quota[0].isdigit(), facts["cpu"]),
         "size of writable places": (mib == {place: size for place, (size, _) in expected.items()}, mib),
+        "limits on files": (given == asked, given),
         "inodes of writable places": (few, facts["sizes"]),
     }

@@ -5,6 +5,7 @@ kill it (process 1 of the namespace), trace it or read its descriptors (not dump
 descriptor to answer on and the limits as JSON. It answers "started", then "ended CODE PEAK_KIB", then a tar.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -43,10 +44,8 @@ def finish(child: int) -> int:
         pid, status = os.wait()
         if pid == child:
             break
-    try:
+    with contextlib.suppress(ProcessLookupError):  # none was left
         os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # none was left
     while True:
         try:
             os.wait()

