@@ -125,6 +125,8 @@ class NamespaceRun:
 
     def _know_init(self) -> None:
         """Hold process 1 of the namespace: when it is gone, so is everything in there."""
+        if not select.select([self._info], [], [], 1.0)[0]:
+            return  # bwrap names it before it starts it; without the name, its death is left to --die-with-parent
         with suppress(OSError, ValueError, KeyError):
             self._init = os.pidfd_open(int(json.loads(self._info.read(CHUNK))["child-pid"]))
 
