@@ -77,15 +77,8 @@ class BubblewrapSandbox:
     def fingerprint(self) -> str:
         """Hash of everything that a passed probe depends on."""
         package = resources.files("labwright.sandbox")
-        names = (
-            "settings.py",
-            "probe.py",
-            "probe_script.py",
-            "bubblewrap.py",
-            "bubblewrap_command.py",
-            "supervisor.py",
-        )
-        parts = [(package / name).read_bytes() for name in names]
+        names = ("settings", "probe", "probe_script", "bubblewrap", "bubblewrap_command", "namespace_run", "supervisor")
+        parts = [(package / f"{name}.py").read_bytes() for name in names]
         facts = [self.version, self.image_id, self.python.executable, str(os.geteuid()), os.uname().release]
         return hashlib.sha256(b"\0".join([self._program, *parts, *(f.encode() for f in facts)])).hexdigest()[:32]
 

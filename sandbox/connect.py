@@ -27,9 +27,7 @@ ANALYSES = (
 )
 
 
-def connect(
-    *, backend: Backend = "docker", python: str = "", runtime: str | None = None
-) -> DockerSandbox | BubblewrapSandbox:
+def connect(*, backend: Backend = "docker", python: str = "", runtime: str | None = None) -> AnySandbox:
     """A sandbox that passed its probe; the backend that is asked for or none.
 
     Args:
