@@ -23,6 +23,7 @@ FACTS: dict[str, Any] = {
     | dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), ZERO),
     "sizes": {place: list(value) for place, value in tmpfs_limits(LIMITS).items()},
     "cpu": "100000",
+    "rlimits": {"fsize": 8 << 20, "nofile": 1024, "core": 0, "as": -1, "nproc": -1, "cpu": -1},
 } | dict.fromkeys(
     ("interfaces", "input_mount_read_only", "input", "write_out", "docker_socket", "pids", "memory", "swap",
      "memory_and_swap", "vsock", "netlink", "packet", "unshare", "io_uring", "write_root", "write_package",

@@ -174,7 +174,7 @@ def test_an_accession_that_geo_does_not_know_is_a_result(ncbi):
 @pytest.mark.parametrize("name", ["", "GSE", "gse777777", "GSE12x", "SRP1", "xGSE5", "GSE 99", "../cards", "GSE1\n"])
 def test_what_is_no_accession_is_refused_without_asking_anybody(ncbi, name):
     with pytest.raises(NoUsableData, match="not in the catalogue"):
-        verify_accession(name)
+        verify_accession(name, SandboxConfig())
     assert ncbi.asked == []
 
 
