@@ -1,0 +1,61 @@
+"""From raw rows of `labwright bench judges` to its figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from labwright.eval.suites.figures import Row
+from labwright.eval.suites.judge_vectors import error_of
+
+WHO = ("judge", "people", "random")
+
+
+def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
+    """Every figure that the rows can carry; one that was not measured is absent."""
+    makers = (_vectors, _bootstrap, _recipes)
+    return [{**figure, "raw": raw} for make in makers for figure in make(rows)]
+
+
+def _figure(name: str, value: float, unit: str, n: int, note: str = "") -> dict[str, Any]:
+    # Errors of a ten-millionth are figures too, so digits count from the first that is not 0.
+    return {"name": name, "value": float(f"{value:.4g}"), "unit": unit, "n": n, "low": None, "high": None, "note": note}
+
+
+def _vectors(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    found = [r for r in rows if r["kind"] == "vector"]
+    if not found:
+        return []
+    errors = {r["name"]: error_of((r["name"], r["expected"], r["computed"])) for r in found}
+    worst = max(errors, key=lambda name: errors[name])
+    note = f"worst {worst}; the vectors are given to 6 or 7 digits"
+    return [_figure("vectors_max_error", errors[worst], "difference", len(found), note)]
+
+
+def _bootstrap(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    found = [r for r in rows if r["kind"] == "bootstrap"]
+    return [
+        _figure(
+            "bootstrap_10k_s",
+            r["seconds"],
+            "s",
+            r["items"],
+            "5 people and 5 labels of a judge an item; 2,000 resamples",
+        )
+        for r in found[-1:]
+    ]
+
+
+def _recipes(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    figures = []
+    for who in WHO:
+        found = [r for r in rows if r["kind"] == "recipes" and r["name"].startswith(f"{who}:")]
+        for name, statistic in (("alpha_hm", "alpha_HM"), ("jsb", "jsb")):
+            values = {r["name"].split(":", 1)[1]: r["strata"][0][statistic][0] for r in found}
+            known = {c: v for c, v in values.items() if v is not None}
+            if known:
+                note = ", ".join(f"{c} {v:.2f}" for c, v in known.items())
+                size = found[0]["strata"][0]["size"]
+                figures.append(_figure(f"recipes_{who}_{name}", statistics.fmean(known.values()), "mean", size, note))
+    return figures

@@ -1,0 +1,115 @@
+"""`labwright bench judges`: the judge metrics and our own protocol metrics, measured (figures.md names every figure)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labwright.config import Config
+from labwright.eval.judge_labels import Annotations, checked
+from labwright.eval.judge_reliability import reliability
+from labwright.eval.suites import judge_recipes
+from labwright.eval.suites.document import document
+from labwright.eval.suites.judge_figures import figures_of
+from labwright.eval.suites.judge_recipes import Say, load_recipes
+from labwright.eval.suites.judge_vectors import exact_vectors
+from labwright.eval.suites.run import RAW, Rows
+from labwright.models.calls import CallLog
+from labwright.workflows.backends import Backends
+
+ITEMS, RATERS, RESAMPLES = 10_000, 5, 2000
+QUICK_ITEMS = 6
+"""Procedures that the judge rates with --quick; they are spread over the file."""
+
+
+def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
+    """Run the suite and return its document; what the judge answered before is not asked again.
+
+    Args:
+        quick: the judge rates six procedures on one statement; all else is the same.
+        model: ask the configured judge; without it only what needs no model is measured.
+        say: shows progress.
+
+    Raises:
+        SomethingMissing: the ratings or the judge are not there.
+    """
+    RAW.mkdir(parents=True, exist_ok=True)
+    name = "judges-quick" if quick else "judges"
+    rows = Rows(RAW / f"{name}.jsonl")
+    _forget(rows)
+    _vectors(rows, say)
+    _bootstrap(rows, say)
+    recipes = load_recipes(Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")))
+    _references(rows, recipes, say)
+    if model:
+        _judge(rows, recipes, quick, say)
+    command = "labwright bench judges" + (" --quick" if quick else "") + ("" if model else " --no-model")
+    return document("judges", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
+
+
+def _forget(rows: Rows) -> None:
+    """Keep the judge's answers alone: all else is cheap, and a row of older code would pass for one of this code."""
+    kept = [r for r in rows.all() if r["kind"] == "recipe_judge"]
+    rows.path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+
+
+def _vectors(rows: Rows, say: Say) -> None:
+    for name, expected, computed in exact_vectors():
+        rows.add("vector", name, {"expected": expected, "computed": computed})
+    say("test vectors")
+
+
+def _bootstrap(rows: Rows, say: Say) -> None:
+    name = f"{ITEMS}x{RATERS}x{RESAMPLES}"
+    say(f"bootstrap of {ITEMS} items, {RATERS} people, {RESAMPLES} resamples")
+    data = large(ITEMS, RATERS)
+    started = time.perf_counter()
+    reliability(data)
+    rows.add("bootstrap", name, {"seconds": round(time.perf_counter() - started, 3), "items": ITEMS})
+
+
+def large(n: int, raters: int, seed: int = 0) -> Annotations:
+    """Ratings made up for timing: people one off a hidden value at most, a judge that is too kind."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(1, 6, (n, 1))
+    human = np.clip(truth + rng.integers(-1, 2, (n, raters)), 1, 5)
+    machine = np.clip(truth + rng.integers(0, 2, (n, raters)), 1, 5)
+    return checked(human.tolist(), machine.tolist(), range(1, 6), "ordinal")
+
+
+def _references(rows: Rows, recipes: judge_recipes.Recipes, say: Say) -> None:
+    say("people against people, and against chance")
+    for row in judge_recipes.reference_rows(recipes):
+        values = {k: v for k, v in row.items() if k not in ("kind", "name")}
+        rows.add("recipes", row["name"], values)
+
+
+def _judge(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> None:
+    criteria = list(recipes.people)[-1:] if quick else list(recipes.people)
+    items = list(recipes.texts)
+    items = items[:: len(items) // QUICK_ITEMS][:QUICK_ITEMS] if quick else items
+    # All statements on one procedure follow each other: the server keeps the procedure's prefix.
+    missing = [(i, c) for i in items for c in criteria if not rows.has("recipe_judge", f"{i}:{c}")]
+    if missing:
+        backends = Backends(Config())
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), 0)
+                for item, criterion in missing:
+                    say(f"judge: {criterion} of {item}")
+                    answer = judge_recipes.judge_item(session, recipes, item, criterion)
+                    rows.add("recipe_judge", f"{item}:{criterion}", {**answer, "judge": session.backend})
+        finally:
+            backends.close()
+    answers = [r for r in rows.all() if r["kind"] == "recipe_judge"]
+    for criterion in criteria:
+        found = {r["name"].rsplit(":", 1)[0]: r for r in answers if r["name"].endswith(f":{criterion}")}
+        rows.add(
+            "recipes", f"judge:{criterion}", {"strata": judge_recipes.judged_row(recipes, criterion, found)["strata"]}
+        )
