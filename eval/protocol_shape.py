@@ -1,0 +1,140 @@
+"""What code can check about completeness, logical and structural soundness of a protocol.
+
+A fault counts once, under the metric that names its cause: an input that names no step is a missing step
+(completeness), one that names a later step is a wrong order (logic), a part that says the same as another one is a
+repetition (structure) and neither incomplete nor illogical.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+
+from labwright.eval.protocol_findings import Tally
+from labwright.eval.protocol_reading import Reading, ReadPart, ReadStep
+from labwright.eval.protocol_words import STAGES, stages_in
+from labwright.tools.analysis.contracts import OPERATORS
+
+ALIKE = 0.7
+"""Parts or steps whose three-word sequences overlap by this Jaccard share say the same."""
+RANKS = {"data acquisition": 0, "quality control": 0, "analysis": 1, "validation": 1, "interpretation": 2}
+SHINGLE = 3
+
+
+def main_stage(step: ReadStep) -> str:
+    """The stage that the first verb of a step names; for a bare tool call that of the tool; else empty."""
+    found = stages_in(step.text)
+    if found:
+        return min(found, key=lambda stage: found[stage])
+    if step.tool in OPERATORS:
+        return "quality control" if step.tool == "cohort_summary" else "analysis"
+    return ""
+
+
+def check_completeness(reading: Reading) -> Tally:
+    """Stages, steps that others rely on, results that nobody uses, empty parts."""
+    tally = Tally()
+    steps = list(reading.steps())
+    named = {stage for s in steps for stage in (*stages_in(s.text), main_stage(s))}
+    if any(s.datasets for s in steps):
+        named.add("data acquisition")  # a step that names its data set says where the data come from
+    for stage in STAGES:
+        tally.ask(stage in named, "stage", "protocol", f"no step of {stage}")
+    for part in reading.parts:
+        tally.ask(bool(part.steps), "steps", part.id, "the part has no step")
+    ids = {s.id for s in steps}
+    read = {i for s in steps for i in s.inputs if i != s.id}
+    for s in steps:
+        for i in s.inputs:
+            tally.ask(i in ids, "input is made", s.id, f"it reads {i}, which no step makes")
+        if main_stage(s) != "interpretation":
+            tally.ask(s.id in read, "result is used", s.id, "no step reads, validates or interprets its result")
+    return tally
+
+
+def check_logic(reading: Reading) -> Tally:
+    """Order of steps against what they read, tools after the tools they need, stages in order within a part."""
+    tally = Tally()
+    steps = list(reading.steps())
+    place = {s.id: at for at, s in reversed(list(enumerate(steps)))}
+    by_id = {s.id: s for s in reversed(steps)}
+    for at, s in enumerate(steps):
+        for i in s.inputs:
+            if i in place:
+                tally.ask(place[i] < at, "input comes earlier", s.id, f"it reads {i}, which does not come before it")
+        _needed_table(tally, s, by_id)
+    for part in reading.parts:
+        for first, second in combinations(part.steps, 2):
+            ranks = RANKS.get(main_stage(first)), RANKS.get(main_stage(second))
+            if ranks[0] is not None and ranks[1] is not None and ranks[0] != ranks[1]:
+                message = f"{main_stage(second)} after {main_stage(first)} ({first.id})"
+                tally.ask(ranks[0] < ranks[1], "stages in order", second.id, message)
+    return tally
+
+
+def _needed_table(tally: Tally, step: ReadStep, by_id: dict[str, ReadStep]) -> None:
+    contract = OPERATORS.get(step.tool)
+    if contract is None or not contract.requires.needs_table_of:
+        return
+    given = [by_id[i] for i in step.inputs if i in by_id]
+    if len(given) < len(step.inputs) or any(s.tool not in OPERATORS for s in given if s.tool):
+        return  # what it reads is missing or unknown, which counts elsewhere
+    needed = contract.requires.needs_table_of
+    held = any(s.tool in needed for s in given)
+    tally.ask(held, "needed table", step.id, f"{step.tool} needs the table of {' or '.join(needed)}")
+
+
+def check_structure(reading: Reading) -> Tally:
+    """Titles and purposes, distinct ids, repetition, references that resolve."""
+    tally = Tally()
+    tally.ask(len(reading.parts) >= 2, "hierarchy", "protocol", "the protocol is not divided into parts")
+    _ids(tally, [p.id for p in reading.parts], "part")
+    _ids(tally, [s.id for s in reading.steps()], "step")
+    titles: set[str] = set()
+    for part in reading.parts:
+        tally.ask(bool(part.title.strip()), "title", part.id, "the part has no title")
+        title = " ".join(part.title.casefold().split())
+        tally.ask(title not in titles or not title, "title", part.id, f"another part has the title {part.title!r}")
+        titles.add(title)
+        tally.ask(bool(part.purpose.strip()), "purpose", part.id, "the part does not say what it is for")
+    _repeats(tally, [(p.id, _part_text(p)) for p in reading.parts if p.steps])
+    _repeats(tally, [(s.id, s.text) for s in reading.steps()])
+    for owner, refs in _refs(reading):
+        for ref in refs:
+            tally.ask(ref in reading.sources, "reference resolves", owner, f"the reference {ref} names no source")
+    return tally
+
+
+def _ids(tally: Tally, ids: list[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in ids:
+        tally.ask(name not in seen, "id", name, f"two {what}s have the id {name}")
+        seen.add(name)
+
+
+def _part_text(part: ReadPart) -> str:
+    return " ".join(s.text for s in part.steps)
+
+
+def _refs(reading: Reading) -> list[tuple[str, tuple[str, ...]]]:
+    return [(p.id, p.refs) for p in reading.parts] + [(s.id, s.refs) for s in reading.steps()]
+
+
+def _repeats(tally: Tally, texts: list[tuple[str, str]]) -> None:
+    before: list[tuple[str, frozenset[tuple[str, ...]]]] = []
+    for name, text in texts:
+        mine = shingles(text)
+        twin = next((other for other, theirs in before if alike(mine, theirs)), "")
+        tally.ask(not twin, "repetition", name, f"it says the same as {twin}")
+        before.append((name, mine))
+
+
+def shingles(text: str) -> frozenset[tuple[str, ...]]:
+    """Sequences of three words of a text; the whole text where it is shorter."""
+    words = re.findall(r"\w+", text.casefold())
+    return frozenset(tuple(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1)))
+
+
+def alike(first: frozenset[tuple[str, ...]], second: frozenset[tuple[str, ...]]) -> bool:
+    """The two texts say the same; two empty ones do not."""
+    return first != {()} and len(first & second) >= ALIKE * len(first | second)
