@@ -5,12 +5,13 @@ data, the tool, its settings, and numbers where numbers are due. A vague value c
 name that does not exist costs correctness and is not called vague.
 
 What this does not cover: tools and data sets outside the lists at hand cannot be confirmed offline and count as not
-found; `labwright datasets verify` looks an accession up.
+found, unless the caller names them as verified; `labwright datasets verify` looks an accession up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from labwright.eval.protocol_findings import Tally
@@ -18,31 +19,49 @@ from labwright.eval.protocol_reading import Reading, ReadStep
 from labwright.eval.protocol_words import known_tools, quantities, vague_words
 from labwright.tools.analysis.contracts import OPERATORS, OperatorContract, feasible, validate_params
 
-Cards = Mapping[str, Mapping[str, Any]]
-"""Id and accession, in lower case, to the card of a data set that exists."""
 NOT_SETTINGS = ("seed",)
+Card = Mapping[str, Any]
 
 
-def cards_by_name(cards: Iterator[Mapping[str, Any]] | tuple[Mapping[str, Any], ...]) -> Cards:
-    """Cards by id and accession in lower case."""
-    return {str(name).casefold(): c for c in cards for name in (c["id"], c.get("accession")) if name}
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known to exist, names in lower case."""
+
+    cards: Mapping[str, Card]
+    """Id or accession to the card of a data set; an empty card where only its existence is known."""
+    tools: frozenset[str]
 
 
-def check_correctness(reading: Reading, cards: Cards) -> Tally:
+def known(cards: Iterable[Card], data: Iterable[str] = (), tools: Iterable[str] = ()) -> Known:
+    """What the checks may count as existing.
+
+    Args:
+        cards: those of the catalogue.
+        data: further data sets that the caller has verified.
+        tools: further tools that the caller has verified.
+    """
+    named = {str(name).casefold(): c for c in cards for name in (c["id"], c.get("accession")) if name}
+    more: dict[str, Card] = {name.casefold(): {} for name in data}
+    listed = {*known_tools(), *map(str.casefold, OPERATORS), *map(str.casefold, tools)}
+    return Known({**more, **named}, frozenset(listed))
+
+
+def check_correctness(reading: Reading, known: Known) -> Tally:
     """Existence and fit of what the protocol names."""
     tally = Tally()
     for declared in reading.datasets:
-        card = cards.get(str(declared.get("id", "")).casefold())
-        if card is not None:
+        card = known.cards.get(str(declared.get("id", "")).casefold())
+        if card:
             _claims(tally, declared, card)
     for step in reading.steps():
         for name in step.datasets:
-            tally.ask(name.casefold() in cards, "data set exists", step.id, f"no data set {name} is known")
+            message = f"the data set {name} could not be confirmed (not in the catalogue, nor named as verified)"
+            tally.ask(name.casefold() in known.cards, "data set exists", step.id, message)
         if step.tool:
-            exists = step.tool in OPERATORS or step.tool.casefold() in known_tools()
-            tally.ask(exists, "tool exists", step.id, f"no tool {step.tool} is known")
+            message = f"the tool {step.tool} could not be confirmed (not in the list, nor named as verified)"
+            tally.ask(step.tool.casefold() in known.tools, "tool exists", step.id, message)
         if step.tool in OPERATORS:
-            _call(tally, step, OPERATORS[step.tool], cards)
+            _call(tally, step, OPERATORS[step.tool], known.cards)
     return tally
 
 
@@ -54,15 +73,15 @@ def _claims(tally: Tally, declared: Mapping[str, Any], card: Mapping[str, Any]) 
             tally.ask(held, "data set is as described", str(declared["id"]), message)
 
 
-def _call(tally: Tally, step: ReadStep, contract: OperatorContract, cards: Cards) -> None:
-    known = {p.name for p in contract.params}
+def _call(tally: Tally, step: ReadStep, contract: OperatorContract, cards: Mapping[str, Card]) -> None:
+    taken = {p.name for p in contract.params}
     settings = {k: v for k, v in step.parameters.items() if k not in NOT_SETTINGS}
     for name in settings:
-        tally.ask(name in known, "argument exists", step.id, f"{contract.name} has no argument {name}")
-    concrete = {k: v for k, v in settings.items() if k in known and not _vague(v)}
+        tally.ask(name in taken, "argument exists", step.id, f"{contract.name} has no argument {name}")
+    concrete = {k: v for k, v in settings.items() if k in taken and not _vague(v)}
     for name in step.datasets[:1]:
         card = cards.get(name.casefold())
-        if card is None:
+        if not card:
             continue
         reason = feasible(contract, card)
         tally.ask(reason is None, "tool fits the data", step.id, f"{contract.name} on {name}: {reason}")

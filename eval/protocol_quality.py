@@ -2,7 +2,8 @@
 
 The five names are those a survey gives for the published system (completeness, level of detail, correctness, logical
 soundness, structural soundness); their definitions, the scale and the rater of that work are not public. The anchors
-below are ours, and so are the code checks: a code score is 1 + 4 x the share of opportunities that held. The judged
+below are ours, and so are the code checks: a code score is 1 + 4 x the weighted share of opportunities that held (weights in
+`eval/protocol_findings.py`). The judged
 score is an expected value over the probabilities of the five digits (`eval/protocol_judge.py`). They are reported
 separately; `together` is their mean and exists only where both do.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from labwright.eval.protocol_facts import Cards, cards_by_name, check_correctness, check_detail
+from labwright.eval.protocol_facts import Known, check_correctness, check_detail, known
 from labwright.eval.protocol_findings import METRICS, CodeScore, Tally, code_score
 from labwright.eval.protocol_judge import Judgement
 from labwright.eval.protocol_reading import Reading
@@ -22,21 +23,21 @@ from labwright.eval.protocol_shape import check_completeness, check_logic, check
 from labwright.tools.catalogue.catalogue import load_cards
 
 
-def code_scores(reading: Reading, cards: Cards | None = None) -> tuple[CodeScore, ...]:
+def code_scores(reading: Reading, exists: Known | None = None) -> tuple[CodeScore, ...]:
     """The code-checked part of the five metrics, in their order.
 
     Args:
         reading: the protocol.
-        cards: data sets that exist; by default the catalogue.
+        exists: data sets and tools that exist; by default the catalogue and the list at hand.
 
     Returns:
         Scores in [1, 5], each with the evidence for every point lost.
     """
-    known = cards_by_name(load_cards()) if cards is None else cards
+    there = known(load_cards()) if exists is None else exists
     checks: dict[str, Callable[[], Tally]] = {
         "completeness": lambda: check_completeness(reading),
         "level_of_detail": lambda: check_detail(reading),
-        "correctness": lambda: check_correctness(reading, known),
+        "correctness": lambda: check_correctness(reading, there),
         "logical_soundness": lambda: check_logic(reading),
         "structural_soundness": lambda: check_structure(reading),
     }
@@ -46,19 +47,22 @@ def code_scores(reading: Reading, cards: Cards | None = None) -> tuple[CodeScore
     return tuple(code_score(metric, checks[metric]()) for metric in METRICS)
 
 
-def quality(reading: Reading, judged: Mapping[str, Judgement] | None = None) -> dict[str, Any]:
+def quality(
+    reading: Reading, judged: Mapping[str, Judgement] | None = None, exists: Known | None = None
+) -> dict[str, Any]:
     """Everything that `labwright eval protocol` shows, ready for JSON.
 
     Args:
         reading: the protocol.
         judged: metric to what the judge said; left out where no judge was asked.
+        exists: as in `code_scores`.
 
     Returns:
         metrics (by name: code, judged, together, evidence) and means of the three columns; a value that does not exist
         is None, with its reason.
     """
     metrics: dict[str, dict[str, Any]] = {}
-    for code in code_scores(reading):
+    for code in code_scores(reading, exists):
         judgement = (judged or {}).get(code.metric)
         opinion = judgement.score if judgement is not None else None
         both = code.score is not None and opinion is not None

@@ -8,6 +8,7 @@ repetition (structure) and neither incomplete nor illogical.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import combinations
 
 from labwright.eval.protocol_findings import Tally
@@ -31,11 +32,16 @@ def main_stage(step: ReadStep) -> str:
     return ""
 
 
+def _tool_stages(step: ReadStep) -> dict[str, int]:
+    """Stages that the tool covers by what it does, whatever the step says."""
+    return stages_in(OPERATORS[step.tool].procedure) if step.tool in OPERATORS else {}
+
+
 def check_completeness(reading: Reading) -> Tally:
     """Stages, steps that others rely on, results that nobody uses, empty parts."""
     tally = Tally()
     steps = list(reading.steps())
-    named = {stage for s in steps for stage in (*stages_in(s.text), main_stage(s))}
+    named = {stage for s in steps for stage in (*stages_in(s.text), *_tool_stages(s), main_stage(s))}
     if any(s.datasets for s in steps):
         named.add("data acquisition")  # a step that names its data set says where the data come from
     for stage in STAGES:
@@ -44,10 +50,11 @@ def check_completeness(reading: Reading) -> Tally:
         tally.ask(bool(part.steps), "steps", part.id, "the part has no step")
     ids = {s.id for s in steps}
     read = {i for s in steps for i in s.inputs if i != s.id}
+    copies = {name for name, twin in repeats([(s.id, s.text) for s in steps]) if twin}
     for s in steps:
         for i in s.inputs:
             tally.ask(i in ids, "input is made", s.id, f"it reads {i}, which no step makes")
-        if main_stage(s) != "interpretation":
+        if main_stage(s) != "interpretation" and s.id not in copies:
             tally.ask(s.id in read, "result is used", s.id, "no step reads, validates or interprets its result")
     return tally
 
@@ -56,6 +63,8 @@ def check_logic(reading: Reading) -> Tally:
     """Order of steps against what they read, tools after the tools they need, stages in order within a part."""
     tally = Tally()
     steps = list(reading.steps())
+    if len(steps) > 1 and not any(s.inputs for s in steps):
+        tally.ask(False, "input comes earlier", "protocol", "no step reads what another one makes")
     place = {s.id: at for at, s in reversed(list(enumerate(steps)))}
     by_id = {s.id: s for s in reversed(steps)}
     for at, s in enumerate(steps):
@@ -92,13 +101,16 @@ def check_structure(reading: Reading) -> Tally:
     _ids(tally, [s.id for s in reading.steps()], "step")
     titles: set[str] = set()
     for part in reading.parts:
-        tally.ask(bool(part.title.strip()), "title", part.id, "the part has no title")
         title = " ".join(part.title.casefold().split())
-        tally.ask(title not in titles or not title, "title", part.id, f"another part has the title {part.title!r}")
+        wrong = "the part has no title" if not title else f"another part has the title {part.title!r}"
+        tally.ask(bool(title) and title not in titles, "title", part.id, wrong)
         titles.add(title)
         tally.ask(bool(part.purpose.strip()), "purpose", part.id, "the part does not say what it is for")
-    _repeats(tally, [(p.id, _part_text(p)) for p in reading.parts if p.steps])
-    _repeats(tally, [(s.id, s.text) for s in reading.steps()])
+    parts = [(p.id, _part_text(p)) for p in reading.parts if p.steps]
+    for name, twin in (*repeats(parts), *repeats([(s.id, s.text) for s in reading.steps()])):
+        tally.ask(not twin, "repetition", name, f"it says the same as {twin}")
+    if not any(refs for _, refs in _refs(reading)):
+        tally.ask(False, "reference resolves", "protocol", "it names no source")
     for owner, refs in _refs(reading):
         for ref in refs:
             tally.ask(ref in reading.sources, "reference resolves", owner, f"the reference {ref} names no source")
@@ -120,13 +132,19 @@ def _refs(reading: Reading) -> list[tuple[str, tuple[str, ...]]]:
     return [(p.id, p.refs) for p in reading.parts] + [(s.id, s.refs) for s in reading.steps()]
 
 
-def _repeats(tally: Tally, texts: list[tuple[str, str]]) -> None:
+def repeats(texts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each name with the earlier one that says the same, or with "".
+
+    Args:
+        texts: names and texts in the order of the document.
+    """
     before: list[tuple[str, frozenset[tuple[str, ...]]]] = []
+    out = []
     for name, text in texts:
         mine = shingles(text)
-        twin = next((other for other, theirs in before if alike(mine, theirs)), "")
-        tally.ask(not twin, "repetition", name, f"it says the same as {twin}")
+        out.append((name, next((other for other, theirs in before if alike(mine, theirs)), "")))
         before.append((name, mine))
+    return out
 
 
 def shingles(text: str) -> frozenset[tuple[str, ...]]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labwright.cli_screen import emit, table
+from labwright.cli_screen import Screen, emit, printable, table
 
 if TYPE_CHECKING:
     from labwright.eval.judge_labels import Annotations
+    from labwright.eval.protocol_judge import Judgement
+    from labwright.eval.protocol_reading import Reading
 
 eval_app = typer.Typer(no_args_is_help=True, help="Judges, protocols and reports, measured.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -98,3 +100,74 @@ def _cell(figure: dict[str, Any]) -> str:
         return "-"
     interval = "" if figure["low"] is None else f" [{figure['low']:.2f}, {figure['high']:.2f}]"
     return f"{figure['value']:.3f}{interval}"
+
+
+@eval_app.command("protocol")
+def eval_protocol(
+    file: Annotated[Path, typer.Argument(help="A protocol as JSON or Markdown of any system, or a run folder.")],
+    objective: Annotated[str, typer.Option(help="What the protocol is for, where the file does not say.")] = "",
+    data: Annotated[
+        list[str] | None, typer.Option("--known-data", help="A data set that you have verified; repeatable.")
+    ] = None,
+    tool: Annotated[list[str] | None, typer.Option("--known-tool", help="Likewise a tool; repeatable.")] = None,
+    judge: Annotated[bool, typer.Option("--judge/--no-judge", help="Ask the model of the role judge as well.")] = False,
+    samples: Annotated[int, typer.Option(min=1, max=10, help="Questions a metric, for --judge.")] = 3,
+    config: Annotated[Path | None, typer.Option(help="labwright.toml to use, for --judge.")] = None,
+    seed: Annotated[int, typer.Option(help="Orders the questions and their anchors.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Score a protocol on five metrics, with the evidence for each point lost."""
+    from dataclasses import replace
+
+    from labwright.eval.protocol_facts import known
+    from labwright.eval.protocol_file import read_protocol
+    from labwright.eval.protocol_quality import quality
+    from labwright.tools.catalogue.catalogue import load_cards
+
+    reading = read_protocol(file)
+    if objective:
+        reading = replace(reading, objective=objective)
+    judged = _judgements(reading, config, samples, seed) if judge else None
+    result = {"file": file.name, **quality(reading, judged, known(load_cards(), data or (), tool or ()))}
+    if as_json:
+        emit(result)
+    else:
+        _show_quality(result)
+
+
+def _judgements(reading: Reading, config: Path | None, samples: int, seed: int) -> dict[str, Judgement]:
+    import tempfile
+
+    from labwright.config import Config, load_config
+    from labwright.eval.protocol_judge import judge
+    from labwright.models.calls import CallLog
+    from labwright.workflows.backends import Backends
+
+    name, backend = load_config(config).backend_of("judge")
+    with Screen() as screen, tempfile.TemporaryDirectory() as scratch:
+        backends = Backends(Config(backends={name: backend}), screen.download)  # only the judge's is opened
+        try:
+            session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), seed)
+            screen.say(f"judge: {session.backend}")
+            return judge(session, reading, samples=samples)
+        finally:
+            backends.close()
+
+
+def _show_quality(result: dict[str, Any]) -> None:
+    typer.echo(f"{result['parts']} parts, {result['steps']} steps; 1 to 5, higher is better")
+    columns = ("code", "judged", "together")
+    rows = [
+        (name.replace("_", " "), *("-" if m[c] is None else f"{m[c]:.2f}" for c in columns), len(m["evidence"]))
+        for name, m in result["metrics"].items()
+    ]
+    means = ["-" if result["means"][c] is None else f"{result['means'][c]:.2f}" for c in columns]
+    table(("metric", *columns, "faults"), [*rows, ("mean", *means, "")])
+    for name, m in result["metrics"].items():
+        for fault in m["evidence"]:
+            line = f"  -{fault['points']:.2f} {name.replace('_', ' ')}, {fault['where']}: {fault['what']}"
+            typer.echo(printable(line))
+        for reason in {m["code_reason"], m["judged_reason"]} - {"", "no judge was asked"}:
+            typer.echo(f"  {name.replace('_', ' ')}: {reason}")
+    if all(m["judged_reason"] == "no judge was asked" for m in result["metrics"].values()):
+        typer.echo("judged: no judge was asked; --judge asks the model of the role judge")

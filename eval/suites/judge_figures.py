@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from labwright.eval.damage import TARGETS
+from labwright.eval.damage_series import detection_f1, f1_interval, response
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.judge_vectors import error_of
 
@@ -14,7 +16,7 @@ WHO = ("judge", "people", "random")
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    makers = (_vectors, _bootstrap, _recipes)
+    makers = (_vectors, _bootstrap, _damage, _recipes)
     return [{**figure, "raw": raw} for make in makers for figure in make(rows)]
 
 
@@ -44,6 +46,32 @@ def _bootstrap(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "5 people and 5 labels of a judge an item; 2,000 resamples",
         )
         for r in found[-1:]
+    ]
+
+
+def _damage(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    found = [r for r in rows if r["kind"] == "damage"]
+    if not found:
+        return []
+    n = len({r["protocol"] for r in found})
+    answers = [response(found, kind) for kind in TARGETS]
+    worst = max(answers, key=lambda a: a.spearman)
+    talk, kind, other = max((share, a.kind, metric) for a in answers for metric, share in a.crosstalk.items())
+    each = "; ".join(
+        f"{a.kind} on {a.target}: rho {a.spearman:.3f}, weakest protocol {a.spearman_worst:.3f}, mean fall {a.fall:.2f}"
+        for a in answers
+    )
+    pointed = [k for k in TARGETS if k != "steps_dropped"]  # a step that is gone cannot be pointed at
+    low, high = f1_interval(found, pointed)
+    parts = ", ".join(f"{k} {detection_f1(found, [k]):.2f}" for k in pointed)
+    return [
+        _figure("damage_spearman_max", worst.spearman, "rho", n, f"code-checked part, worst is {worst.kind}; {each}"),
+        _figure("damage_crosstalk_max", talk, "share of the fall", n, f"code-checked part; {other} under {kind}"),
+        {
+            **_figure("damage_detection_f1", detection_f1(found, pointed), "F1", n, f"steps hit; {parts}"),
+            "low": round(low, 4),
+            "high": round(high, 4),
+        },
     ]
 
 

@@ -6,14 +6,19 @@ import json
 import os
 import tempfile
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from labwright.config import Config
+from labwright.eval.damage_series import damage_rows
 from labwright.eval.judge_labels import Annotations, checked
 from labwright.eval.judge_reliability import reliability
+from labwright.eval.protocol_json import read_json
+from labwright.eval.protocol_reading import Reading
 from labwright.eval.suites import judge_recipes
 from labwright.eval.suites.document import document
 from labwright.eval.suites.judge_figures import figures_of
@@ -45,6 +50,7 @@ def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
     _forget(rows)
     _vectors(rows, say)
     _bootstrap(rows, say)
+    _damage(rows, say)
     recipes = load_recipes(Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")))
     _references(rows, recipes, say)
     if model:
@@ -81,6 +87,19 @@ def large(n: int, raters: int, seed: int = 0) -> Annotations:
     human = np.clip(truth + rng.integers(-1, 2, (n, raters)), 1, 5)
     machine = np.clip(truth + rng.integers(0, 2, (n, raters)), 1, 5)
     return checked(human.tolist(), machine.tolist(), range(1, 6), "ordinal")
+
+
+def _damage(rows: Rows, say: Say) -> None:
+    say("damage series")
+    for row in damage_rows(good_protocols()):
+        rows.add("damage", f"{row['protocol']}:{row['damage']}:{row['strength']}", row)
+
+
+def good_protocols() -> dict[str, Reading]:
+    """The protocols of `eval/suites/protocols`, by name."""
+    folder = files("labwright.eval.suites") / "protocols"
+    found = sorted((p.name, p.read_text(encoding="utf-8")) for p in folder.iterdir() if p.name.endswith(".yaml"))
+    return {name.removesuffix(".yaml"): read_json(Path(name), yaml.safe_load(text)) for name, text in found}
 
 
 def _references(rows: Rows, recipes: judge_recipes.Recipes, say: Say) -> None:
