@@ -20,7 +20,12 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
         "values fit the data": 0.1,
         "data set is as described": 0.05,
     },
-    "logical_soundness": {"input comes earlier": 0.6, "stages in order": 0.25, "needed table": 0.15},
+    "logical_soundness": {
+        "input comes earlier": 0.5,
+        "stages in order": 0.2,
+        "outputs feed inputs": 0.15,
+        "needed table": 0.15,
+    },
     "structural_soundness": {
         "repetition": 0.5,
         "reference resolves": 0.3,

@@ -23,13 +23,11 @@ SHINGLE = 3
 
 
 def main_stage(step: ReadStep) -> str:
-    """The stage that the first verb of a step names; for a bare tool call that of the tool; else empty."""
-    found = stages_in(step.text)
-    if found:
-        return min(found, key=lambda stage: found[stage])
+    """The stage of a step: that of a labwright tool, else the one that its first verb names; else empty."""
     if step.tool in OPERATORS:
         return "quality control" if step.tool == "cohort_summary" else "analysis"
-    return ""
+    found = stages_in(step.text)
+    return min(found, key=lambda stage: found[stage]) if found else ""
 
 
 def _tool_stages(step: ReadStep) -> dict[str, int]:
@@ -63,8 +61,9 @@ def check_logic(reading: Reading) -> Tally:
     """Order of steps against what they read, tools after the tools they need, stages in order within a part."""
     tally = Tally()
     steps = list(reading.steps())
-    if len(steps) > 1 and not any(s.inputs for s in steps):
-        tally.ask(False, "input comes earlier", "protocol", "no step reads what another one makes")
+    if len(steps) > 1:
+        linked = any(s.inputs for s in steps)
+        tally.ask(linked, "outputs feed inputs", "protocol", "no step reads what another one makes")
     place = {s.id: at for at, s in reversed(list(enumerate(steps)))}
     by_id = {s.id: s for s in reversed(steps)}
     for at, s in enumerate(steps):
@@ -72,13 +71,24 @@ def check_logic(reading: Reading) -> Tally:
             if i in place:
                 tally.ask(place[i] < at, "input comes earlier", s.id, f"it reads {i}, which does not come before it")
         _needed_table(tally, s, by_id)
+    _stage_order(tally, reading)
+    return tally
+
+
+def _stage_order(tally: Tally, reading: Reading) -> None:
+    """No analysis before the first look at the data, and within a part no stage before the one it follows."""
+    steps = list(reading.steps())
+    ranks = {s.id: RANKS.get(main_stage(s)) for s in steps}
+    for at, s in enumerate(steps):
+        if ranks[s.id] == 1 and 0 in ranks.values():
+            held = any(ranks[before.id] == 0 for before in steps[:at])
+            tally.ask(held, "stages in order", s.id, f"{main_stage(s)} before any data acquisition or quality control")
     for part in reading.parts:
         for first, second in combinations(part.steps, 2):
-            ranks = RANKS.get(main_stage(first)), RANKS.get(main_stage(second))
-            if ranks[0] is not None and ranks[1] is not None and ranks[0] != ranks[1]:
+            one, two = ranks[first.id], ranks[second.id]
+            if one is not None and two is not None and one != two:
                 message = f"{main_stage(second)} after {main_stage(first)} ({first.id})"
-                tally.ask(ranks[0] < ranks[1], "stages in order", second.id, message)
-    return tally
+                tally.ask(one < two, "stages in order", second.id, message)
 
 
 def _needed_table(tally: Tally, step: ReadStep, by_id: dict[str, ReadStep]) -> None:
