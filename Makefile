@@ -20,6 +20,7 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 test: venv-dev engine image models-test lint test-analysis  ## Lint, types, unit and integration tests
 	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q --ignore tests/unit/tools/analysis
 	$(LABWRIGHT) bench verify run
+	$(LABWRIGHT) bench verify judges
 
 # The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
 test-analysis: $(ANALYSIS)/.installed  ## Unit tests of the analysis operators

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labwright.errors import SomethingMissing
 from labwright.eval.judge_aggregates import random_labels
+from labwright.eval.judge_arrays import Half
 from labwright.eval.judge_file import read_annotations
 from labwright.eval.judge_labels import Annotations, Label, checked
-from labwright.eval.judge_reliability import stratify
+from labwright.eval.judge_page import page
+from labwright.eval.judge_reliability import reliability, stratify
 from labwright.eval.judge_table import Settings
+from labwright.eval.perception_chart import chart_data
 from labwright.eval.suites.figures import Row
 from labwright.models.ask import Session, choose
 from labwright.models.prompt_file import load_prompt
@@ -29,6 +32,8 @@ DIGITS = ("1", "2", "3", "4", "5", "6")
 EVEN = dict.fromkeys(DIGITS, 1 / 6)
 LABELS_A_SAMPLE = 10
 """Labels that stand for one answer's token probabilities; with two samples 20 a procedure, as in the paper."""
+HALF: Half = "split"
+"""People are an even number for most procedures, so that many medians lie between two labels."""
 KEPT = ("alpha_HH", "alpha_MM", "alpha_HM", "alpha_HR", "alpha_diff", "spearman_means", "jsb")
 Say = Callable[[str], None]
 
@@ -106,39 +111,57 @@ def judge_item(session: Session, recipes: Recipes, item: str, criterion: str) ->
     }
 
 
-def reference_rows(recipes: Recipes, *, resamples: int = 2000) -> Iterator[Row]:
-    """One row a criterion for half of the people against the other, and for a random labeller."""
+def reference_labels(recipes: Recipes) -> dict[str, Annotations]:
+    """Half of the people against the other half, and against a random labeller: `people:criterion`, `random:criterion`."""
+    found = {}
     for criterion, data in recipes.people.items():
         halves = [_halves(row, f"{criterion}:{item}") for item, row in zip(data.items, data.human, strict=True)]
-        other = checked([a for a, _ in halves], [b for _, b in halves], data.labels, "ordinal", items=data.items)
-        chance = checked(
-            data.human, random_labels(len(data.items), data.labels, seed=1, each=20), data.labels, "ordinal"
-        )
-        for who, rated in (("people", other), ("random", chance)):
-            yield {"kind": "recipes", "name": f"{who}:{criterion}", "strata": summary(rated, resamples)}
+        chance = random_labels(len(data.items), data.labels, seed=1, each=20)
+        for who, human, machine in (
+            ("people", [a for a, _ in halves], [b for _, b in halves]),
+            ("random", data.human, chance),
+        ):
+            found[f"{who}:{criterion}"] = checked(human, machine, data.labels, "ordinal", items=data.items)
+    return found
 
 
-def judged_row(recipes: Recipes, criterion: str, answers: Mapping[str, Row], *, resamples: int = 2000) -> Row:
-    """The row of the judge for one criterion.
+def judged_labels(recipes: Recipes, criterion: str, answers: Mapping[str, Row]) -> Annotations:
+    """People against the judge for one criterion.
 
     Args:
         recipes: the data.
         criterion: one of the six.
         answers: item to what `judge_item` gave; items without one are left out.
-        resamples: of the bootstrap.
     """
     data = recipes.people[criterion]
     labels: list[list[Label]] = [
         [x for p in answers[item]["probabilities"] for x in sampled(p)] if item in answers else []
         for item in data.items
     ]
-    rated = checked(data.human, labels, data.labels, "ordinal", items=data.items)
-    return {"kind": "recipes", "name": f"judge:{criterion}", "strata": summary(rated, resamples)}
+    return checked(data.human, labels, data.labels, "ordinal", items=data.items)
+
+
+def recipes_row(name: str, data: Annotations, *, resamples: int = 2000) -> Row:
+    """The row of one labeller and criterion."""
+    return {"kind": "recipes", "name": name, "strata": summary(data, resamples)}
+
+
+def recipes_page(found: Mapping[str, Annotations]) -> str:
+    """Table by stratum and perception chart of each, as one page that opens offline.
+
+    Raises:
+        SomethingMissing: matplotlib is not installed.
+    """
+    criteria = {
+        name.replace(":", ": "): {**reliability(data, half=HALF), "chart": chart_data(data, half=HALF)}
+        for name, data in found.items()
+    }
+    return page({"file": "rated procedures (JUDGE-BENCH recipes)", "criteria": criteria})
 
 
 def summary(data: Annotations, resamples: int) -> list[dict[str, Any]]:
     """The table by stratum, cut to what a reader compares; no label of a person is in it."""
-    rows = stratify(data, Settings(kind=data.kind, labels=data.labels, resamples=resamples), half="split")
+    rows = stratify(data, Settings(kind=data.kind, labels=data.labels, resamples=resamples), half=HALF)
     return [
         {
             "stratum": row["name"],

@@ -21,6 +21,7 @@ from labwright.eval.protocol_json import read_json
 from labwright.eval.protocol_reading import Reading
 from labwright.eval.suites import judge_recipes
 from labwright.eval.suites.document import document
+from labwright.eval.suites.figures import Row
 from labwright.eval.suites.judge_figures import figures_of
 from labwright.eval.suites.judge_recipes import Say, load_recipes
 from labwright.eval.suites.judge_vectors import exact_vectors
@@ -29,6 +30,8 @@ from labwright.models.calls import CallLog
 from labwright.workflows.backends import Backends
 
 ITEMS, RATERS, RESAMPLES = 10_000, 5, 2000
+PAGE = Path("docs/benchmarks/judges_recipes.html")
+"""Tables by stratum and perception charts of the judge, and of people against people."""
 QUICK_ITEMS = 6
 """Procedures that the judge rates with --quick; they are spread over the file."""
 
@@ -52,9 +55,15 @@ def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
     _bootstrap(rows, say)
     _damage(rows, say)
     recipes = load_recipes(Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")))
-    _references(rows, recipes, say)
-    if model:
-        _judge(rows, recipes, quick, say)
+    judged = _judged(rows, recipes, quick, say) if model else judge_labels(rows, recipes)
+    found = {**judged, **judge_recipes.reference_labels(recipes)}
+    say("people against the judge, people and chance")
+    for who, data in found.items():
+        row = judge_recipes.recipes_row(who, data)
+        rows.add("recipes", who, {"strata": row["strata"]})
+    if not quick:
+        shown = {name: data for name, data in found.items() if not name.startswith("random:")}
+        PAGE.write_text(judge_recipes.recipes_page(shown), encoding="utf-8")
     command = "labwright bench judges" + (" --quick" if quick else "") + ("" if model else " --no-model")
     return document("judges", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
 
@@ -102,14 +111,8 @@ def good_protocols() -> dict[str, Reading]:
     return {name.removesuffix(".yaml"): read_json(Path(name), yaml.safe_load(text)) for name, text in found}
 
 
-def _references(rows: Rows, recipes: judge_recipes.Recipes, say: Say) -> None:
-    say("people against people, and against chance")
-    for row in judge_recipes.reference_rows(recipes):
-        values = {k: v for k, v in row.items() if k not in ("kind", "name")}
-        rows.add("recipes", row["name"], values)
-
-
-def _judge(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> None:
+def _judged(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> dict[str, Annotations]:
+    """The judge's labels by criterion; only what it was not asked before is asked."""
     criteria = list(recipes.people)[-1:] if quick else list(recipes.people)
     items = list(recipes.texts)
     items = items[:: len(items) // QUICK_ITEMS][:QUICK_ITEMS] if quick else items
@@ -126,9 +129,14 @@ def _judge(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) ->
                     rows.add("recipe_judge", f"{item}:{criterion}", {**answer, "judge": session.backend})
         finally:
             backends.close()
-    answers = [r for r in rows.all() if r["kind"] == "recipe_judge"]
-    for criterion in criteria:
-        found = {r["name"].rsplit(":", 1)[0]: r for r in answers if r["name"].endswith(f":{criterion}")}
-        rows.add(
-            "recipes", f"judge:{criterion}", {"strata": judge_recipes.judged_row(recipes, criterion, found)["strata"]}
-        )
+    return judge_labels(rows, recipes)
+
+
+def judge_labels(rows: Rows, recipes: judge_recipes.Recipes) -> dict[str, Annotations]:
+    """People against the judge, from the rows that are there: `judge:criterion` to labels."""
+    answers: dict[str, dict[str, Row]] = {}
+    for row in rows.all():
+        if row["kind"] == "recipe_judge":
+            item, criterion = row["name"].rsplit(":", 1)
+            answers.setdefault(criterion, {})[item] = row
+    return {f"judge:{c}": judge_recipes.judged_labels(recipes, c, found) for c, found in answers.items()}

@@ -10,8 +10,18 @@ import pytest
 from labwright.errors import SomethingMissing
 from labwright.eval.suites import document, judge_recipes
 from labwright.eval.suites.judge_figures import figures_of
-from labwright.eval.suites.judge_recipes import Recipes, judge_item, judged_row, load_recipes, reference_rows, sampled
-from labwright.eval.suites.judges import large
+from labwright.eval.suites.judge_recipes import (
+    Recipes,
+    judge_item,
+    judged_labels,
+    load_recipes,
+    recipes_page,
+    recipes_row,
+    reference_labels,
+    sampled,
+)
+from labwright.eval.suites.judges import judge_labels, large
+from labwright.eval.suites.run import Rows
 from labwright.eval.suites.verify import verify_suite
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
@@ -91,15 +101,17 @@ def test_a_judge_that_says_what_people_say_is_near_them_and_a_constant_one_is_no
 
     near = answers(lambda row: {str(d): sum(x == d for x in row) / len(row) for d in range(1, 7)})
     constant = answers(lambda row: {str(d): float(d == 4) for d in range(1, 7)})
-    found = {name: judged_row(recipes, "structure", a, resamples=0)["strata"][0] for name, a in
-             (("near", near), ("constant", constant))}  # fmt: skip
+    found = {
+        name: recipes_row(name, judged_labels(recipes, "structure", a), resamples=0)["strata"][0]
+        for name, a in (("near", near), ("constant", constant))
+    }
     assert found["near"]["jsb"][0] < 0.1 < 0.4 < found["constant"]["jsb"][0]
     assert found["near"]["alpha_HM"][0] > 0.9
     assert found["constant"]["alpha_HM"][0] < 0.1
 
 
 def test_people_are_nearer_to_people_than_chance_is(recipes):
-    rows = {r["name"]: r["strata"][0] for r in reference_rows(recipes, resamples=0)}
+    rows = {name: recipes_row(name, data, resamples=0)["strata"][0] for name, data in reference_labels(recipes).items()}
     assert len(rows) == 12
     for criterion in recipes.people:
         people, chance = rows[f"people:{criterion}"], rows[f"random:{criterion}"]
@@ -108,7 +120,7 @@ def test_people_are_nearer_to_people_than_chance_is(recipes):
 
 
 def test_no_label_of_a_person_is_written_into_the_rows(recipes):
-    text = json.dumps(list(reference_rows(recipes, resamples=0)))
+    text = json.dumps([recipes_row(n, d, resamples=0) for n, d in reference_labels(recipes).items()])
     assert not any(item in text for item in recipes.texts)
 
 
@@ -121,3 +133,21 @@ def test_the_timed_data_are_what_the_figure_says():
     data = large(20, 5)
     assert {len(row) for row in (*data.human, *data.machine)} == {5}
     assert judge_recipes.LABELS_A_SAMPLE * 2 == 20
+
+
+def test_the_page_of_the_ratings_holds_a_chart_and_names_no_procedure(recipes):
+    one = {name: data for name, data in reference_labels(recipes).items() if name == "people:structure"}
+    html = recipes_page(one)
+    assert html.count("data:image/png;base64,") == 1
+    assert "people: structure" in html
+    assert not any(item in html for item in recipes.texts)
+
+
+def test_the_judges_answers_are_kept_and_its_table_is_made_of_them(session, recipes, tmp_path):
+    rows = Rows(tmp_path / "rows.jsonl")
+    for item in list(recipes.texts)[:5]:
+        rows.add("recipe_judge", f"{item}:overall", judge_item(session, recipes, item, "overall"))
+    found = judge_labels(rows, recipes)
+    assert list(found) == ["judge:overall"]
+    assert len(found["judge:overall"].items) == 5
+    assert all(len(row) == 20 for row in found["judge:overall"].machine)
