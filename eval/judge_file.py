@@ -9,7 +9,9 @@ individual_human_scores: [...]}}}]}; machine labels may stand beside them as ind
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,8 @@ from labwright.eval.judge_labels import Annotations, Kind, Label, checked
 MOST_BYTES = 200_000_000
 MOST_LABELS = 50
 """A scale with more labels than this is no scale but free text or a continuous score."""
+_WHOLE_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")
+_FRACTION = re.compile(r"-?\d*\.\d+")
 SOURCES = {"human": 0, "machine": 1}
 HOW = "see docs/judges.md for the two forms"
 
@@ -66,7 +70,7 @@ def read_annotations(path: Path, *, kind: Kind | None = None, scale: str = "") -
 
 def _csv(path: Path, text: str) -> dict[str, _Criterion]:
     try:
-        reader = csv.DictReader(text.splitlines(), strict=True)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         columns = [c.strip().casefold() for c in reader.fieldnames or ()]
         if len(set(columns)) != len(columns):
             raise WrongUse(f"{path}: a column name stands twice in the first line; {HOW}")
@@ -93,7 +97,7 @@ def _long(path: Path, reader: csv.DictReader[str]) -> dict[str, _Criterion]:
         rater = _cell(row, "rater")
         key = (item, source.casefold(), rater)
         if rater and source.casefold() == "human" and key in criterion.seen:
-            raise WrongUse(f"{where}: rater {rater} labelled item {item} twice; keep one, or name another rater")
+            raise WrongUse(f"{where}: rater {rater!r} labelled item {item!r} twice; keep one, or name another rater")
         criterion.seen.add(key)
         criterion.add(item, SOURCES[source.casefold()], label)
     return found
@@ -103,7 +107,7 @@ def _wide(path: Path, reader: csv.DictReader[str], columns: Sequence[str]) -> di
     raters = {c: source for c in columns for name, source in SOURCES.items() if c == name or c.startswith(f"{name}_")}
     unknown = [c for c in columns if c not in raters and c not in ("item", "criterion")]
     if "item" not in columns or 0 not in raters.values() or unknown:
-        wrong = f"columns {', '.join(unknown)} are none of them" if unknown else "they are not there"
+        wrong = f"columns {', '.join(map(repr, unknown))} are none of them" if unknown else "they are not there"
         raise WrongUse(f"{path}: needs columns item,source,label or item,human_...,machine_...; {wrong}; {HOW}")
     found: dict[str, _Criterion] = {}
     for row in reader:
@@ -113,7 +117,7 @@ def _wide(path: Path, reader: csv.DictReader[str], columns: Sequence[str]) -> di
         if None in row or not item:
             raise WrongUse(f"{where}: no item, or more cells than columns; {HOW}")
         if item in criterion.rows:
-            raise WrongUse(f"{where}: item {item} stands twice; one row an item, or the long form")
+            raise WrongUse(f"{where}: item {item!r} stands twice; one row an item, or the long form")
         for column, source in raters.items():
             if label := _cell(row, column):
                 criterion.add(item, source, label)
@@ -125,8 +129,13 @@ def _cell(row: dict[str, Any], column: str) -> str:
 
 
 def _checked(path: Path, name: str, found: _Criterion, kind: Kind | None, scale: str) -> Annotations:
+    for pair in found.rows.values():
+        for group in pair:
+            group[:] = [_WHOLE_AS_FLOAT.sub(r"\1", label) for label in group]  # 3.0 is how tables with gaps write 3
     given = [label for pair in found.rows.values() for group in pair for label in group]
     numbers = all(_whole(label) for label in given)
+    if kind is None and not numbers:
+        _refuse_mixture(path, given)
     kind = kind or ("ordinal" if numbers else "categorical")
     if kind == "ordinal" and not numbers:
         odd = next(label for label in given if not _whole(label))
@@ -146,6 +155,17 @@ def _checked(path: Path, name: str, found: _Criterion, kind: Kind | None, scale:
     except WrongUse as error:
         about = f", criterion {name}" if name else ""
         raise WrongUse(f"{path}{about}: {error}; --scale states the labels") from error
+
+
+def _refuse_mixture(path: Path, given: Sequence[str]) -> None:
+    """A scale with one odd label is more likely a slip than a set of categories."""
+    odd = next((x for x in given if not _whole(x)), "")
+    fraction = next((x for x in given if _FRACTION.fullmatch(x)), "")
+    if fraction or any(_whole(x) for x in given):
+        raise WrongUse(
+            f"{path}: the label {fraction or odd!r} stands among numbers and is no whole number; leave the cell empty "
+            "where there is no label, round, or take --kind categorical"
+        )
 
 
 def _whole(text: str) -> bool:

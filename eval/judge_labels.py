@@ -80,7 +80,7 @@ def checked(
     for name, *groups in zip(names, human, machine, strict=True):
         for label in (x for group in groups for x in group):
             if label not in allowed:
-                raise WrongUse(f"item {name}: the label {label!r} is not one of {', '.join(map(str, labels))}")
+                raise WrongUse(f"item {name!r}: the label {label!r} is not one of {', '.join(map(str, labels))}")
     only_people = not any(machine)
     kept = [i for i in range(len(names)) if human[i] and (machine[i] or only_people)]
     left_out = len(names) - len(kept)

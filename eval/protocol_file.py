@@ -11,6 +11,8 @@ from labwright.eval.protocol_markdown import read_markdown
 from labwright.eval.protocol_reading import Reading
 
 MOST_BYTES = 5_000_000
+MOST_STEPS = 2000
+"""Each step is compared with each other one."""
 
 
 def read_protocol(path: Path) -> Reading:
@@ -30,11 +32,20 @@ def read_protocol(path: Path) -> Reading:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    if path.suffix.casefold() == ".json":
-        try:
-            return read_json(path, json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise WrongUse(f"{path}: no JSON: {' '.join(str(error).split())[:200]}") from error
+    reading = _json(path, text) if path.suffix.casefold() == ".json" else _markdown(path, text)
+    if len(list(reading.steps())) > MOST_STEPS or len(reading.parts) > MOST_STEPS:
+        raise WrongUse(f"{path}: more than {MOST_STEPS} steps; give one protocol at a time")
+    return reading
+
+
+def _json(path: Path, text: str) -> Reading:
+    try:
+        return read_json(path, json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise WrongUse(f"{path}: no JSON: {' '.join(str(error).split())[:200]}") from error
+
+
+def _markdown(path: Path, text: str) -> Reading:
     reading = read_markdown(text)
     if not any(part.steps for part in reading.parts):
         raise WrongUse(f"{path}: no step in it; steps are ### headings or numbered lines, see docs/protocol-quality.md")

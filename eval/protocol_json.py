@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from labwright.domain import Paper, Protocol, Ref, Report
 from labwright.errors import WrongUse
 from labwright.eval.protocol_reading import Reading, ReadPart, ReadStep
+from labwright.store import file_name
 
 OBJECTIVE = ("objective", "goal", "aim", "question", "research_question", "title")
 LOGIC = ("logic", "rationale", "summary", "overview", "background")
@@ -31,7 +32,6 @@ SETTINGS = ("parameters", "params", "settings", "arguments", "args")
 INPUTS = ("inputs", "input", "depends_on", "dependencies", "uses", "reads")
 REFS = ("refs", "references", "reference", "citations", "sources")
 Object = Mapping[str, Any]
-MOST_STEPS = 2000
 
 
 def read_json(path: Path, raw: Any) -> Reading:
@@ -104,20 +104,14 @@ def _key(ref: Ref) -> str:
 
 def _resolves(folder: Path, ref: Ref) -> bool:
     """The paper, its report, the part and every step are stored in the run folder."""
-    name = re.sub(r"[^\w.-]+", "_", ref.paper)
-    for stem in dict.fromkeys((ref.paper, name)):
-        paper, report = (folder / kind / f"{stem}.json" for kind in ("papers", "reports"))
-        if "/" in stem or not (paper.is_file() and report.is_file()):
-            continue
-        try:
-            Paper.model_validate_json(paper.read_bytes())
-            stored = Report.model_validate_json(report.read_bytes())
-        except (ValidationError, OSError):
-            continue
-        steps = {p.id: {s.id for s in p.steps} for p in stored.parts}
-        if ref.part in steps and set(ref.steps) <= steps[ref.part]:
-            return True
-    return False
+    paper, report = (folder / kind / file_name(f"{ref.paper}.json") for kind in ("papers", "reports"))
+    try:
+        Paper.model_validate_json(paper.read_bytes())
+        stored = Report.model_validate_json(report.read_bytes())
+    except (ValidationError, OSError):
+        return False
+    steps = {p.id: {s.id for s in p.steps} for p in stored.parts}
+    return ref.part in steps and set(ref.steps) <= steps[ref.part]
 
 
 def _foreign(path: Path, raw: Object) -> Reading:
@@ -130,8 +124,6 @@ def _foreign(path: Path, raw: Object) -> Reading:
     if not isinstance(parts, Sequence) or isinstance(parts, str) or not parts:
         raise WrongUse(f"{path}: no parts or steps in it; see docs/protocol-quality.md for the fields that are read")
     read = tuple(_part(p, number) for number, p in enumerate(parts, start=1))
-    if sum(len(p.steps) for p in read) > MOST_STEPS:
-        raise WrongUse(f"{path}: more than {MOST_STEPS} steps; give one protocol at a time")
     declared = _first(raw, DATA)
     return Reading(
         objective=_text(_first(raw, OBJECTIVE)),

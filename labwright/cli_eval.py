@@ -75,7 +75,7 @@ def _judged(data: Annotations, options: Any, resamples: int, seed: int) -> dict[
 def _show(name: str, result: dict[str, Any]) -> None:
     settings = result["settings"]
     if name:
-        typer.echo(f"criterion {name}")
+        typer.echo(printable(f"criterion {name}"))
     typer.echo(
         f"{result['items']} items, {settings['kind']}, JS_b as {settings['form']} in base {settings['base']}; "
         "HH among people, MM among the judge's labels, HM between both, HR people and a random labeller"

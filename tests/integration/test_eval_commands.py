@@ -72,7 +72,7 @@ def test_protocol_asks_the_judge_of_the_configuration(tmp_path):
     [
         (("judges", "none.csv"), "none.csv"),
         (("judges", "p.md"), "needs columns"),
-        (("judges", "labels.csv", "--scale", "1:2"), "item i2"),
+        (("judges", "labels.csv", "--scale", "1:2"), "item 'i2'"),
         (("judges", "labels.csv", "--form", "square"), "--form"),
         (("judges", "labels.csv", "--share-bins", "80:20"), "80:20"),
         (("protocol", "none.md"), "none.md"),

@@ -61,11 +61,11 @@ def test_items_of_one_group_alone_are_left_out_with_a_warning(tmp_path):
         ("item,human_1,surprise\nx,1,1\n", "surprise"),
         ("item,machine_1\nx,1\n", "needs columns"),
         ("item,human_1,human_1\nx,1,1\n", "twice"),
-        ("item,human_1\nx,1\nx,2\n", "line 3: item x stands twice"),
+        ("item,human_1\nx,1\nx,2\n", "line 3: item 'x' stands twice"),
         ("item,human_1\nx,1,2\n", "line 2"),
         ("item,human_1\n,1\n", "line 2"),
         ("item,source,label\nx,robot,1\n", "line 2"),
-        ("item,source,rater,label\nx,human,a,1\nx,human,a,2\n", "labelled item x twice"),
+        ("item,source,rater,label\nx,human,a,1\nx,human,a,2\n", "labelled item 'x' twice"),
         ('item,human_1\n"x,1\n', "no CSV"),
         ("item,human_1\n" + "".join(f"i{i},word{i}\n" for i in range(60)), "no scale"),
         ("item,human_1\nx,1\ny,900\n", "no scale"),
@@ -80,8 +80,32 @@ def test_a_bad_file_gets_one_line_that_says_where(tmp_path, text, said):
 
 @pytest.mark.parametrize(("kind", "scale"), [("ordinal", "1:2"), ("ordinal", "1,2"), ("categorical", "1:2")])
 def test_a_label_outside_the_scale_is_refused_before_anything_is_computed(tmp_path, kind, scale):
-    with pytest.raises(WrongUse, match=r"item y: the label .*3"):
+    with pytest.raises(WrongUse, match=r"item 'y': the label .*3"):
         read_annotations(write(tmp_path, WIDE), kind=kind, scale=scale)
+
+
+def test_numbers_with_a_point_zero_are_whole_numbers(tmp_path):
+    data = read_annotations(write(tmp_path, "item,human_1,machine_1\nx,1.0,2\ny,3.00,\nz,2,2.0\n"))[""]
+    assert (data.human, data.kind) == (((1,), (2,)), "ordinal")
+
+
+@pytest.mark.parametrize("odd", ["n/a", "2.5", "nan"])
+def test_an_odd_label_among_numbers_is_a_slip_and_not_a_category(tmp_path, odd):
+    path = write(tmp_path, f"item,human_1\nx,1\ny,{odd}\n")
+    with pytest.raises(WrongUse, match=f"{odd!r} stands among numbers"):
+        read_annotations(path)
+    assert read_annotations(path, kind="categorical")[""].labels == tuple(sorted(("1", odd)))
+
+
+def test_cells_may_hold_commas_and_line_breaks(tmp_path):
+    data = read_annotations(write(tmp_path, 'item,human_1,machine_1\n"a, b\nc",yes,no\n'))[""]
+    assert data.items == ("a, b\nc",)
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal(tmp_path):
+    with pytest.raises(WrongUse) as caught:
+        read_annotations(write(tmp_path, "item,human_1\n\x1b[31mx,9\n"), scale="1:5")
+    assert "\x1b" not in str(caught.value)
 
 
 def test_ordinal_words_are_refused(tmp_path):

@@ -182,6 +182,7 @@ def test_the_text_for_a_judge_is_of_one_form_and_names_no_system(tmp_path):
         ("p.json", '{"objective": {"text": "x"}, "parts": 3}', "no labwright protocol"),
         ("p.json", json.dumps({"steps": ["x"] * 2001}), "2000 steps"),
         ("p.md", "", "no step"),
+        ("p.md", "## A\n" + "1. Load.\n" * 2001, "2000 steps"),
         ("p.md", "# Only a title\n\nand prose", "no step"),
     ],
 )
