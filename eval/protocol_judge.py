@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labwright.errors import WrongUse
@@ -78,13 +78,16 @@ class Judgement:
     reason: str = ""
 
 
-def judge(session: Session, reading: Reading, *, samples: int = 3) -> dict[str, Judgement]:
-    """Ask for the five metrics.
+def judge(
+    session: Session, reading: Reading, *, samples: int = 3, metrics: Sequence[str] = METRICS
+) -> dict[str, Judgement]:
+    """Ask for the metrics.
 
     Args:
         session: the judge's; its seed orders metrics and anchors.
         reading: the protocol.
         samples: questions a metric, each with the anchors in another order, 1 to 10.
+        metrics: which of the five.
 
     Raises:
         WrongUse: the number of samples is out of range.
@@ -96,10 +99,10 @@ def judge(session: Session, reading: Reading, *, samples: int = 3) -> dict[str, 
     text = text_of(reading)
     if len(text) > MOST_CHARACTERS:
         text = f"{text[:MOST_CHARACTERS]}\n[{len(text) - MOST_CHARACTERS} further characters are not shown]"
-    found: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    found: dict[str, list[float]] = {metric: [] for metric in metrics}
     # All questions follow one prefix, the protocol, which a server keeps; metrics come in another order each time.
     for number in range(samples):
-        for metric in rng.sample(METRICS, len(METRICS)):
+        for metric in rng.sample(list(metrics), len(metrics)):
             prompt = load_prompt("labwright.eval.prompts", "protocol_quality").render(
                 objective=reading.objective or "not stated",
                 protocol=text,

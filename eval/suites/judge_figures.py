@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from labwright.errors import MetricUndefined
 from labwright.eval.damage import TARGETS
 from labwright.eval.damage_series import detection_f1, f1_interval, response
 from labwright.eval.suites.figures import Row
@@ -16,7 +17,7 @@ WHO = ("judge", "people", "random")
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    makers = (_vectors, _bootstrap, _damage, _recipes)
+    makers = (_vectors, _bootstrap, _damage, _damage_judged, _recipes)
     return [{**figure, "raw": raw} for make in makers for figure in make(rows)]
 
 
@@ -73,6 +74,25 @@ def _damage(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "high": round(high, 4),
         },
     ]
+
+
+def _damage_judged(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    found = [r for r in rows if r["kind"] == "damage_judge"]
+    kinds = list(dict.fromkeys(r["damage"] for r in found))
+    if set(kinds) != set(TARGETS):
+        return []  # an unfinished series is no sample of it
+    each = {kind: _rho(found, kind) for kind in kinds}
+    worst = max(each, key=lambda kind: each[kind])
+    note = f"{found[0]['judge']}, targeted metric alone; " + ", ".join(f"{k} {v:.2f}" for k, v in each.items())
+    return [_figure("damage_judge_spearman_max", each[worst], "rho", len({r["protocol"] for r in found}), note)]
+
+
+def _rho(rows: Sequence[Row], kind: str) -> float:
+    """Pooled rank correlation; 0 for a judge that says the same of everything, or nothing."""
+    try:
+        return response(rows, kind).spearman
+    except MetricUndefined:
+        return 0.0
 
 
 def _recipes(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from labwright.config import Config
+from labwright.config import Config, load_config
 from labwright.eval.damage_series import damage_rows
 from labwright.eval.judge_labels import Annotations, checked
 from labwright.eval.judge_reliability import reliability
 from labwright.eval.protocol_json import read_json
 from labwright.eval.protocol_reading import Reading
-from labwright.eval.suites import judge_recipes
+from labwright.eval.suites import judge_damage, judge_recipes
 from labwright.eval.suites.document import document
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.judge_figures import figures_of
@@ -40,7 +40,7 @@ def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
     """Run the suite and return its document; what the judge answered before is not asked again.
 
     Args:
-        quick: the judge rates six procedures on one statement; all else is the same.
+        quick: the judge rates six procedures on one statement, and one damaged protocol; all else is the same.
         model: ask the configured judge; without it only what needs no model is measured.
         say: shows progress.
 
@@ -55,8 +55,9 @@ def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
     _bootstrap(rows, say)
     _damage(rows, say)
     recipes = load_recipes(Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")))
-    judged = _judged(rows, recipes, quick, say) if model else judge_labels(rows, recipes)
-    found = {**judged, **judge_recipes.reference_labels(recipes)}
+    if model:
+        _ask(rows, recipes, quick, say)
+    found = {**judge_labels(rows, recipes), **judge_recipes.reference_labels(recipes)}
     say("people against the judge, people and chance")
     for who, data in found.items():
         row = judge_recipes.recipes_row(who, data)
@@ -70,7 +71,7 @@ def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
 
 def _forget(rows: Rows) -> None:
     """Keep the judge's answers alone: all else is cheap, and a row of older code would pass for one of this code."""
-    kept = [r for r in rows.all() if r["kind"] == "recipe_judge"]
+    kept = [r for r in rows.all() if r["kind"] in ("recipe_judge", "damage_judge")]
     rows.path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
 
 
@@ -111,25 +112,35 @@ def good_protocols() -> dict[str, Reading]:
     return {name.removesuffix(".yaml"): read_json(Path(name), yaml.safe_load(text)) for name, text in found}
 
 
-def _judged(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> dict[str, Annotations]:
-    """The judge's labels by criterion; only what it was not asked before is asked."""
+def _ask(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> None:
+    """Ask the judge what it was not asked before: every statement on every procedure, then the damaged protocols."""
     criteria = list(recipes.people)[-1:] if quick else list(recipes.people)
     items = list(recipes.texts)
     items = items[:: len(items) // QUICK_ITEMS][:QUICK_ITEMS] if quick else items
     # All statements on one procedure follow each other: the server keeps the procedure's prefix.
     missing = [(i, c) for i in items for c in criteria if not rows.has("recipe_judge", f"{i}:{c}")]
-    if missing:
-        backends = Backends(Config())
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), 0)
-                for item, criterion in missing:
-                    say(f"judge: {criterion} of {item}")
-                    answer = judge_recipes.judge_item(session, recipes, item, criterion)
-                    rows.add("recipe_judge", f"{item}:{criterion}", {**answer, "judge": session.backend})
-        finally:
-            backends.close()
-    return judge_labels(rows, recipes)
+    good = good_protocols()
+    damaged = [d for d in judge_damage.damages(good, quick=quick) if not rows.has("damage_judge", _name(d))]
+    if not (missing or damaged):
+        return
+    name, table = load_config().backend_of("judge")
+    backends = Backends(Config(backends={name: table}))  # only the judge's is opened
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), 0)
+            for item, criterion in missing:
+                say(f"judge: {criterion} of {item}")
+                answer = judge_recipes.judge_item(session, recipes, item, criterion)
+                rows.add("recipe_judge", f"{item}:{criterion}", {**answer, "judge": session.backend})
+            for at in damaged:
+                say(f"judge: {at[0]} with {at[1]}, strength {at[2]}")
+                rows.add("damage_judge", _name(at), judge_damage.judge_damaged(session, good, at))
+    finally:
+        backends.close()
+
+
+def _name(at: tuple[str, str, float]) -> str:
+    return ":".join(map(str, at))
 
 
 def judge_labels(rows: Rows, recipes: judge_recipes.Recipes) -> dict[str, Annotations]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labwright.errors import SomethingMissing
-from labwright.eval.suites import document, judge_recipes
+from labwright.eval.suites import document, judge_damage, judge_recipes
 from labwright.eval.suites.judge_figures import figures_of
 from labwright.eval.suites.judge_recipes import (
     Recipes,
@@ -20,7 +20,7 @@ from labwright.eval.suites.judge_recipes import (
     reference_labels,
     sampled,
 )
-from labwright.eval.suites.judges import judge_labels, large
+from labwright.eval.suites.judges import good_protocols, judge_labels, large
 from labwright.eval.suites.run import Rows
 from labwright.eval.suites.verify import verify_suite
 from labwright.models.ask import Session
@@ -151,3 +151,20 @@ def test_the_judges_answers_are_kept_and_its_table_is_made_of_them(session, reci
     assert list(found) == ["judge:overall"]
     assert len(found["judge:overall"].items) == 5
     assert all(len(row) == 20 for row in found["judge:overall"].machine)
+
+
+def test_a_judge_that_sees_damage_is_told_from_one_that_does_not(tmp_path):
+    """The scripted judge counts a word: it sees steps that are gone, and nothing else."""
+    protocols = {"hormone_therapy": good_protocols()["hormone_therapy"]}
+    wanted = list(judge_damage.damages(protocols, quick=False))
+    assert len(wanted) == 6 * 3
+    chat = ScriptedChat(rules=[{"match": "(- [0-9.]+: .*){15}", "probabilities": {"5": 1.0}},
+                               {"match": "(- [0-9.]+: .*){10}", "probabilities": {"3": 1.0}},
+                               {"match": ".", "probabilities": {"1": 1.0}}])  # fmt: skip
+    asked = Session(role="judge", backend="counts", chat=chat, log=CallLog(tmp_path / "c.sqlite"))
+    rows = [{"kind": "damage_judge", **judge_damage.judge_damaged(asked, protocols, at)} for at in wanted]
+    assert [r["scores"] for r in rows[:3]] == [{"completeness": 5.0}, {"completeness": 3.0}, {"completeness": 1.0}]
+    [figure] = figures_of(rows, "")
+    assert (figure["name"], figure["value"], figure["n"]) == ("damage_judge_spearman_max", 0.0, 1)
+    assert "steps_dropped -1.00" in figure["note"]
+    assert figures_of(rows[:3], "") == [], "an unfinished series has no figure"

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labwright.domain import Objective, Paper, Part, Protocol, Ref, Report, ReportPart, ReportStep, Step
 from labwright.errors import WrongUse
 from labwright.eval.protocol_file import read_protocol
+from labwright.eval.protocol_quality import code_scores
 from labwright.eval.protocol_reading import text_of
 
 MARKDOWN = """\
@@ -217,3 +220,15 @@ def test_odd_values_are_read_or_refused_and_never_break(tmp_path, name, value):
     from labwright.eval.protocol_quality import quality
 
     assert set(quality(reading)) == {"objective", "parts", "steps", "metrics", "means"}
+
+
+@given(st.lists(st.sampled_from(["# ", "## ", "### Step 1.2 (wet)", "1. ", "- tool: ", "- input: outputs of step 1", "*Sources:* ",
+                                 "## References", "[1]", "`x`", "GSE123", "\n", "\n\n", "Load 5 ", "\t", "é", "|"]), max_size=40))  # fmt: skip
+def test_any_markdown_is_read_and_scored_or_refused(tmp_path_factory, pieces):
+    path = write(tmp_path_factory.mktemp("p"), "".join(pieces), "p.md")
+    try:
+        reading = read_protocol(path)
+    except WrongUse:
+        return
+    for score in code_scores(reading):
+        assert score.score is None or 1 <= score.score <= 5
