@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -18,7 +19,7 @@ from labwright.eval.judge_aggregates import Tie
 from labwright.eval.judge_arrays import HALVES, Half
 from labwright.eval.judge_batch import Base, Form
 from labwright.eval.judge_labels import Kind
-from labwright.eval.perception_chart import chart_uri, need_matplotlib, perception_chart
+from labwright.eval.perception_chart import chart_png, need_matplotlib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +82,13 @@ def write_result(document: dict[str, Any], folder: Path) -> list[Path]:
         written = [folder / "judges.json", folder / "judges.csv", folder / "judges.html"]
         written[0].write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
         written[1].write_text(table_csv(document), encoding="utf-8")
-        written[2].write_text(page(document), encoding="utf-8")
-        for number, (name, result) in enumerate(document["criteria"].items(), start=1):
+        charts = _charts(document)
+        written[2].write_text(page(document, charts), encoding="utf-8")
+        for number, name in enumerate(document["criteria"], start=1):
             safe = re.sub(r"[^\w-]+", "_", name)[:40]
             path = folder / f"chart_{number}{'_' + safe if safe else ''}.png"
-            written.append(perception_chart(result["chart"], path, name or document["file"]))
+            path.write_bytes(charts[name])
+            written.append(path)
     except OSError as error:
         raise DiskFull(f"cannot write {error.filename or folder}: {error.strerror or error}") from error
     return written
@@ -104,9 +107,22 @@ def table_csv(document: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-def page(document: dict[str, Any]) -> str:
-    """The page: a table and a chart a criterion, nothing fetched from elsewhere."""
+def _charts(document: dict[str, Any]) -> dict[str, bytes]:
+    return {name: chart_png(r["chart"], name or document["file"]) for name, r in document["criteria"].items()}
+
+
+def page(document: dict[str, Any], charts: dict[str, bytes] | None = None) -> str:
+    """The page: a table and a chart a criterion, nothing fetched from elsewhere.
+
+    Args:
+        document: as in `write_result`.
+        charts: criterion to its chart, drawn already.
+
+    Raises:
+        SomethingMissing: matplotlib is not installed, and there are no charts.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = files("labwright.eval").joinpath("judges.html").read_text(encoding="utf-8")
-    charts = {name: chart_uri(r["chart"], name or document["file"]) for name, r in document["criteria"].items()}
-    return environment.from_string(text).render(document=document, charts=charts)
+    drawn = _charts(document) if charts is None else charts
+    inline = {name: "data:image/png;base64," + base64.b64encode(png).decode() for name, png in drawn.items()}
+    return environment.from_string(text).render(document=document, charts=inline)

@@ -8,7 +8,6 @@ at the ends of the scale is range compression; light green that is spread out ca
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -129,11 +128,6 @@ def chart_png(numbers: dict[str, Any], title: str = "") -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
     return out.getvalue()
-
-
-def chart_uri(numbers: dict[str, Any], title: str = "") -> str:
-    """The chart as a data address, for a page that opens offline."""
-    return "data:image/png;base64," + base64.b64encode(chart_png(numbers, title)).decode()
 
 
 def _pie(axis: Any, numbers: dict[str, Any], at: int) -> None:
