@@ -9,7 +9,7 @@ LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges engine image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run bench-judges engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -17,7 +17,7 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 	@$(LABWRIGHT) runs --out .demo
 	@echo "== the report is the newest of: $$(ls -d $(CURDIR)/.demo/*/report.html | tail -n 1)"
 
-test: venv-dev engine image models-test lint test-analysis  ## Lint, types, unit and integration tests
+test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, types, unit and integration tests
 	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q --ignore tests/unit/tools/analysis
 	$(LABWRIGHT) bench verify run
 	$(LABWRIGHT) bench verify judges
@@ -72,6 +72,9 @@ $(ANALYSIS)/.installed: pyproject.toml sandbox/requirements.txt | $(VENV)/bin/py
 
 engine:  ## A container engine: the reachable one, else a private one of our own
 	@bash sandbox/engine.sh start
+
+bubblewrap:  ## The second backend of the sandbox, installed where Debian packages can be
+	@bash sandbox/engine.sh bwrap
 
 image: venv  ## The image that analyses run in, built when it is not there
 	@$(LABWRIGHT) sandbox build

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from labwright.cli_eval import eval_app
-from labwright.cli_resources import bench_app, corpus_app, datasets_app, models_app, sandbox_app
+from labwright.cli_resources import bench_app, corpus_app, datasets_app, models_app
+from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, table
 from labwright.errors import LabwrightError
 
@@ -181,7 +182,7 @@ def doctor(as_json: Json = False) -> None:
     from labwright.cli_doctor import findings
     from labwright.config import load_config
 
-    found = findings(load_config().sandbox.runtime)
+    found = findings(load_config().sandbox)
     if as_json:
         emit(found)
     else:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labwright.config import SandboxConfig
 
 
-def findings(runtime: str = "") -> list[dict[str, Any]]:
+def findings(sandbox: SandboxConfig) -> list[dict[str, Any]]:
     """One entry for each part: its state (ok, missing, absent), and what supplies it.
 
     Args:
-        runtime: OCI runtime of the sandbox, empty for the engine's default.
+        sandbox: `[sandbox]` of the configuration.
     """
-    return [_engine(runtime), *_models(), _data(), _disk(), *_keys()]
+    return [_sandbox(sandbox), *_models(), _data(), _disk(), *_keys()]
 
 
 def _entry(part: str, state: str, detail: str) -> dict[str, Any]:
     return {"part": part, "state": state, "detail": detail}
 
 
-def _engine(runtime: str) -> dict[str, Any]:
+def _sandbox(chosen: SandboxConfig) -> dict[str, Any]:
     from labwright.errors import LabwrightError
     from labwright.sandbox.connect import connect
 
     try:
-        policy = connect(runtime=runtime).policy()
+        policy = connect(chosen).policy()
     except LabwrightError as error:
         return _entry("sandbox", "missing", str(error))
     engine = policy["engine"]

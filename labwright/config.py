@@ -59,7 +59,12 @@ class BudgetConfig(_Section):
 
 
 class SandboxConfig(_Section):
-    """`[sandbox]`: limits of one analysis job."""
+    """`[sandbox]`: where analyses run, and the limits of one job."""
+
+    backend: Literal["docker", "bubblewrap"] = "docker"
+    """What isolates a job; bubblewrap covers less and is never used unless named here."""
+    python: str = ""
+    """For bubblewrap: a Python that has sandbox/requirements.txt; empty for the one that runs labwright."""
 
     wall_s: float = Field(300.0, gt=0)
     """Wall-clock limit, seconds."""
@@ -119,6 +124,8 @@ ENVIRONMENT = {
     "LABWRIGHT_BUDGET_TOKENS": ("budget", "tokens"),
     "LABWRIGHT_BUDGET_USD": ("budget", "usd"),
     "LABWRIGHT_BUDGET_SECONDS": ("budget", "seconds"),
+    "LABWRIGHT_SANDBOX_BACKEND": ("sandbox", "backend"),
+    "LABWRIGHT_SANDBOX_PYTHON": ("sandbox", "python"),
     "LABWRIGHT_SANDBOX_WALL_S": ("sandbox", "wall_s"),
     "LABWRIGHT_SANDBOX_MEMORY_MIB": ("sandbox", "memory_mib"),
     "LABWRIGHT_SANDBOX_RUNTIME": ("sandbox", "runtime"),

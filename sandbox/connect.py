@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from labwright.config import cache_dir
+from labwright.config import SandboxConfig, cache_dir
 from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox import image
 from labwright.sandbox.address import find_engine
+from labwright.sandbox.bubblewrap import LACKING, BubblewrapSandbox
+from labwright.sandbox.bubblewrap_command import rlimits
+from labwright.sandbox.contract import Job, Limits
 from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.engine_info import engine_errors
 from labwright.sandbox.image import BaseChoice, ImageInfo, Progress
-from labwright.sandbox.owner import sweep
-from labwright.sandbox.probe import proved
+from labwright.sandbox.owner import sweep, sweep_staging
+from labwright.sandbox.probe import LIMITS, fingerprint, proved
 from labwright.sandbox.sbom import Bill, bill_of
 
+AnySandbox = DockerSandbox | BubblewrapSandbox
+ANALYSES = (
+    "import gseapy, leidenalg, lifelines, pyarrow, pydeseq2, rdata, scanpy, sklearn, statsmodels.api\n"
+    "import labwright.tools.analysis\n"
+)
 
-def connect(*, runtime: str = "") -> DockerSandbox:
-    """A sandbox that passed its probe.
+
+def connect(chosen: SandboxConfig | None = None) -> AnySandbox:
+    """A sandbox that passed its probe; the backend that is asked for or none.
+
+    Args:
+        chosen: `[sandbox]` of the configuration, None for its defaults.
+
+    Raises:
+        EngineMissing: the backend is not there, the image is not built, or the probe found a hole.
+    """
+    chosen = chosen or SandboxConfig()
+    return _bubblewrap(chosen.python) if chosen.backend == "bubblewrap" else connect_engine(chosen.runtime)
+
+
+def connect_engine(runtime: str = "") -> DockerSandbox:
+    """A sandbox on a container engine that passed its probe.
 
     Args:
         runtime: OCI runtime by its name in the engine, empty for the engine's default.
@@ -35,11 +58,40 @@ def connect(*, runtime: str = "") -> DockerSandbox:
                 raise EngineMissing("the sandbox image is not built; run `labwright sandbox build`")
             sweep(client, staging)
         sandbox = DockerSandbox(address, found, staging, runtime=runtime or None)
-        sandbox.probe_facts = proved(sandbox, cache_dir() / "probes")
+        sandbox.probe_facts = proved(sandbox, cache_dir() / "probes", key=fingerprint(sandbox))
         sandbox.sbom_sha256 = bill_of(sandbox, sbom_dir()).sha256
     except SandboxBroken as error:
         raise EngineMissing(f"the container engine failed: {error}; run `make engine`") from error
     return sandbox
+
+
+def _bubblewrap(python: str) -> BubblewrapSandbox:
+    staging = cache_dir() / "staging"
+    sweep_staging(staging)
+    sandbox = BubblewrapSandbox(staging, python=python)
+    sandbox.probe_facts = proved(sandbox, cache_dir() / "probes", key=sandbox.fingerprint(), lacking=tuple(LACKING))
+    seen, asked = sandbox.probe_facts["rlimits"], rlimits(LIMITS)
+    if seen != asked:
+        raise EngineMissing(f"bubblewrap: the limits in force are {seen}, not {asked}")
+    _can_analyse(sandbox)
+    return sandbox
+
+
+def _can_analyse(sandbox: BubblewrapSandbox) -> None:
+    """Whether the interpreter has what analyses import, remembered with the probe."""
+    mark = cache_dir() / "probes" / f"{sandbox.fingerprint()}.imports"
+    if mark.is_file():
+        return
+    limits = Limits(wall_s=300.0)
+    with tempfile.TemporaryDirectory(prefix="labwright-probe-") as folder:
+        result = sandbox.run(Job(script=ANALYSES, limits=limits, run_id="probe"), Path(folder) / "out")
+    if not result.ok:
+        last = (result.stderr.strip().splitlines() or [result.cause])[-1][-200:]
+        raise EngineMissing(
+            f"{sandbox.python.executable} cannot run analyses ({last}); install sandbox/requirements.txt "
+            "into a virtual environment and name its Python as [sandbox] python"
+        )
+    mark.touch()
 
 
 def sbom_dir() -> Path:

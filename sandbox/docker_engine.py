@@ -54,6 +54,11 @@ class DockerSandbox:
         self.staging = staging
         self.runtime = runtime
 
+    @property
+    def kind(self) -> str:
+        """The engine's kind."""
+        return self.engine.kind
+
     def run(self, job: Job, out_dir: Path) -> Result:
         """Run `job`; write its outputs into `out_dir`, which must be absent or empty.
 

@@ -3,6 +3,7 @@
 #
 #   engine.sh start    use the engine that answers, else start a private one (root, Debian or Ubuntu)
 #   engine.sh stop     stop the private engine that this script started
+#   engine.sh bwrap    install bubblewrap unless it is there (root, Debian or Ubuntu)
 #   engine.sh status   say which engine answers; exit 1 when none does
 #
 # The private engine has no bridge, no firewall rule, and its own process and mount namespace, so that
@@ -65,6 +66,17 @@ current() {
     if answers "$host"; then printf '%s\n' "$host"; return; fi
   done
   return 1
+}
+
+install_bubblewrap() {
+  command -v bwrap >/dev/null && return
+  [[ -r /etc/debian_version ]] && ((EUID == 0)) ||
+    fail "no bubblewrap here; install the packages bubblewrap, util-linux and libseccomp2"
+  mkdir -p "$STATE"
+  say "installing bubblewrap"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends bubblewrap util-linux libseccomp2; } >"$STATE/apt.log" 2>&1 ||
+    { tail -n 20 "$STATE/apt.log" >&2; fail "apt-get install bubblewrap failed"; }
 }
 
 install_engine() {
@@ -146,8 +158,9 @@ stop_recorded() {
 case ${1:-start} in
   start) start ;;
   stop) stop_recorded; say "stopped" ;;
+  bwrap) install_bubblewrap ;;
   status)
     if host=$(current); then printf '%s\n' "$host"; else say "none answers; run 'make engine'"; exit 1; fi
     ;;
-  *) say "usage: engine.sh start|stop|status"; exit 2 ;;
+  *) say "usage: engine.sh start|stop|bwrap|status"; exit 2 ;;
 esac

@@ -94,11 +94,16 @@ def sweep(client: DockerClient, staging: Path) -> int:
             except (NotFound, APIError):  # another sweep was first
                 continue
             removed += 1
+    sweep_staging(staging)
+    return removed
+
+
+def sweep_staging(staging: Path) -> None:
+    """Remove the staging folders of dead owners."""
     for folder in staging.glob("*") if staging.is_dir() else ():
         owner = Owner.parse(folder.name)
         if owner is not None and owner.is_dead():
             shutil.rmtree(folder, ignore_errors=True)
-    return removed
 
 
 def _owner_is_dead(found: Mapping[str, str]) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from labwright.errors import EngineMissing, SandboxBroken
 from labwright.sandbox import settings
-from labwright.sandbox.contract import Job, Limits
+from labwright.sandbox.contract import Job, Limits, Sandbox
 from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.staging import private_folder
 
@@ -22,22 +23,35 @@ REFUSED = {"EPERM", "EROFS", "EACCES"}
 _proved: dict[str, dict[str, Any]] = {}
 
 
-def proved(sandbox: DockerSandbox, cache: Path) -> dict[str, Any]:
+class Probed(Sandbox, Protocol):
+    """A sandbox as the probe needs it."""
+
+    @property
+    def kind(self) -> str:
+        """What isolates its jobs: the engine's kind, or bubblewrap."""
+
+    @property
+    def staging(self) -> Path:
+        """Folder for copies of inputs."""
+
+
+def proved(sandbox: Probed, cache: Path, *, key: str, lacking: Collection[str] = ()) -> dict[str, Any]:
     """Facts of a probe that passed: from this process, from the last day, or new.
 
     Args:
         sandbox: what is probed.
         cache: folder that remembers passed probes.
+        key: hash of everything that the outcome depends on.
+        lacking: requirements that the backend says it does not meet.
 
     Raises:
         EngineMissing: a requirement failed; the message names it.
     """
-    key = fingerprint(sandbox)
     if key not in _proved:
         path = cache / f"{key}.json"
         facts = _remembered(path)
         if facts is None:
-            facts = probe(sandbox)
+            facts = probe(sandbox, lacking)
             cache.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         _proved[key] = facts
@@ -64,24 +78,28 @@ def _remembered(path: Path) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) else None
 
 
-def probe(sandbox: DockerSandbox) -> dict[str, Any]:
-    """Run one container that tries what must not work.
+def probe(sandbox: Probed, lacking: Collection[str] = ()) -> dict[str, Any]:
+    """Run one job that tries what must not work.
+
+    Args:
+        sandbox: what is probed.
+        lacking: requirements that the backend says it does not meet.
 
     Raises:
         EngineMissing: a requirement failed, or the container could not be run.
     """
     facts, read = observed(sandbox)
-    holes = failed_requirements(facts)
+    holes = failed_requirements(facts, lacking)
     if holes:
-        raise EngineMissing(f"the container engine fails the sandbox probe: {'; '.join(holes)}")
+        raise EngineMissing(f"{_called(sandbox.kind)} fails the sandbox probe: {'; '.join(holes)}")
     return facts | {"inputs_read_observable": read}
 
 
-def observed(sandbox: DockerSandbox) -> tuple[dict[str, Any], bool]:
-    """What one container could do and saw, and whether its read of an input was seen from outside.
+def observed(sandbox: Probed) -> tuple[dict[str, Any], bool]:
+    """What one job could do and saw, and whether its read of an input was seen from outside.
 
     Raises:
-        EngineMissing: the container could not be run.
+        EngineMissing: the job could not be run.
     """
     script = (resources.files("labwright.sandbox") / "probe_script.py").read_text(encoding="utf-8")
     with private_folder(sandbox.staging) as folder:
@@ -91,7 +109,7 @@ def observed(sandbox: DockerSandbox) -> tuple[dict[str, Any], bool]:
         try:
             result = sandbox.run(job, folder / "out")
         except SandboxBroken as error:
-            raise EngineMissing(cannot_run(sandbox.engine.kind, error)) from error
+            raise EngineMissing(cannot_run(sandbox.kind, error)) from error
     if not result.ok:
         raise EngineMissing(f"the sandbox probe failed ({result.cause}): {result.stderr.strip()[-300:]}")
     try:
@@ -108,12 +126,17 @@ def cannot_run(kind: str, error: SandboxBroken) -> str:
             "Podman's service cannot run the sandbox: it takes no system call filter in a request and no limit on the "
             f"inodes of a memory file system; run `make engine`, or use Docker Engine ({error})"
         )
-    return f"the container engine cannot run the sandbox: {error}"
+    return f"{_called(kind)} cannot run the sandbox: {error}"
 
 
-def failed_requirements(facts: dict[str, Any]) -> list[str]:
-    """Names of the requirements that the probe's facts do not meet, each with what was seen."""
-    return [f"{name} (saw {seen})" for name, (holds, seen) in requirements(facts).items() if not holds]
+def _called(kind: str) -> str:
+    return kind if kind == "bubblewrap" else "the container engine"
+
+
+def failed_requirements(facts: dict[str, Any], lacking: Collection[str] = ()) -> list[str]:
+    """Names of the requirements that the probe's facts do not meet, but those in `lacking`, with what was seen."""
+    checks = requirements(facts).items()
+    return [f"{name} (saw {seen})" for name, (holds, seen) in checks if not holds and name not in lacking]
 
 
 def requirements(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
@@ -142,12 +165,18 @@ def requirements(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
 def _limit_checks(facts: dict[str, Any]) -> dict[str, tuple[bool, Any]]:
     memory = str(LIMITS.memory_mib * settings.MIB)
     swap_off = facts["memory_and_swap"] == memory or facts["swap"] == "0"
-    expected = {place: list(value) for place, value in settings.tmpfs_limits(LIMITS).items()}
+    expected = settings.tmpfs_limits(LIMITS)
+    mib = {place: size for place, (size, _) in facts["sizes"].items()}
+    few = all(seen[1] == expected[place][1] for place, seen in facts["sizes"].items())
     quota = facts["cpu"].split()
+    asked = {"fsize": LIMITS.file_mib * settings.MIB, "nofile": settings.OPEN_FILES, "core": 0}
+    given = {kind: facts["rlimits"][kind] for kind in asked}
     return {
         "limit on processes": (facts["pids"] == str(LIMITS.pids), facts["pids"]),
         "limit on memory": (facts["memory"] == memory, facts["memory"]),
         "no swap": (swap_off, facts["swap"] or facts["memory_and_swap"]),
         "limit on processors": (bool(quota) and quota[0].isdigit(), facts["cpu"]),
-        "size of writable places": (facts["sizes"] == expected, facts["sizes"]),
+        "size of writable places": (mib == {place: size for place, (size, _) in expected.items()}, mib),
+        "limits on files": (given == asked, given),
+        "inodes of writable places": (few, facts["sizes"]),
     }

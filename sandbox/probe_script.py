@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,12 @@ def sizes() -> dict[str, list[int]]:
     return found
 
 
+def rlimits() -> dict[str, int]:
+    """The hard limits on this process, by their short names."""
+    kinds = ("as", "nproc", "fsize", "nofile", "core", "cpu")
+    return {kind: resource.getrlimit(getattr(resource, f"RLIMIT_{kind.upper()}"))[1] for kind in kinds}
+
+
 def main() -> None:
     """Print the facts."""
     facts = {
@@ -96,6 +103,7 @@ def main() -> None:
         "memory_and_swap": cgroup_value("memory/memory.memsw.limit_in_bytes"),
         "cpu": cgroup_value("cpu.max", "cpu/cpu.cfs_quota_us", "cpu,cpuacct/cpu.cfs_quota_us"),
         "sizes": sizes(),
+        "rlimits": rlimits(),
         "docker_socket": any(os.path.exists(path) for path in ("/var/run/docker.sock", "/run/docker.sock")),
     }
     print(json.dumps(facts))

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-REQUIRED = {"docker": "LABWRIGHT_REQUIRE_ENGINE", "embedded": "LABWRIGHT_REQUIRE_MODEL"}
+REQUIRED = {
+    "docker": "LABWRIGHT_REQUIRE_ENGINE",
+    "bubblewrap": "LABWRIGHT_REQUIRE_ENGINE",
+    "embedded": "LABWRIGHT_REQUIRE_MODEL",
+}
 _skipped: list[str] = []
 
 

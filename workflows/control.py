@@ -147,7 +147,7 @@ def _equipment(config: Config, options: Options) -> Iterator[_Equipment]:
     from labwright.sandbox.connect import connect
     from labwright.workflows.backends import Backends
 
-    sandbox = connect(runtime=config.sandbox.runtime)
+    sandbox = connect(config.sandbox)
     backends = None if options.workflow == "rules_only" else Backends(config, options.progress)
     try:
         yield _Equipment(sandbox, backends)

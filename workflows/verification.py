@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from labwright.config import SandboxConfig
 from labwright.errors import NoUsableData
 from labwright.lease import compute_lease
 from labwright.sandbox.connect import connect
@@ -15,12 +16,12 @@ from labwright.workflows.literature_sources import geo_source
 GEO = re.compile(r"(GSE|GDS|GSM|GPL)[0-9]+")
 
 
-def verify_accession(name: str, *, runtime: str = "") -> dict[str, Any]:
+def verify_accession(name: str, chosen: SandboxConfig) -> dict[str, Any]:
     """Confirm organism, assay, samples and groups of a data set.
 
     Args:
         name: id or accession.
-        runtime: OCI runtime of the sandbox, empty for the engine's default.
+        chosen: `[sandbox]` of the configuration.
 
     Returns:
         {"id", "verified", "detail"}.
@@ -35,7 +36,7 @@ def verify_accession(name: str, *, runtime: str = "") -> dict[str, Any]:
         if not GEO.fullmatch(name):
             raise
         return _from_geo(name)
-    sandbox = connect(runtime=runtime)
+    sandbox = connect(chosen)
     with compute_lease():
         ok, detail = verified(str(known["id"]), sandbox.run)
     return {"id": known["id"], "verified": ok, "detail": detail}

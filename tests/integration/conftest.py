@@ -7,14 +7,14 @@ import os
 import pytest
 
 from labwright.errors import EngineMissing
-from labwright.sandbox.connect import connect
+from labwright.sandbox.connect import connect_engine
 from labwright.sandbox.docker_engine import DockerSandbox
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> DockerSandbox:
     try:
-        return connect()
+        return connect_engine()
     except EngineMissing as error:
         if os.environ.get("LABWRIGHT_REQUIRE_ENGINE") == "1":
             pytest.fail(f"an engine is required: {error}")

@@ -13,7 +13,7 @@ import pytest
 
 from labwright.config import cache_dir
 from labwright.errors import EngineMissing
-from labwright.sandbox.connect import connect
+from labwright.sandbox.connect import connect_engine
 from labwright.sandbox.contract import Job, Result
 from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.doctor import examine
@@ -55,7 +55,7 @@ def test_limits_that_are_not_those_asked_for_are_found(sandbox: DockerSandbox) -
 
 def test_a_runtime_that_the_engine_does_not_have_is_named(sandbox: DockerSandbox, tmp_path: Path) -> None:
     with pytest.raises(EngineMissing, match=r"no runtime 'absent'; it has .*runc"):
-        connect(runtime="absent")
+        connect_engine("absent")
     (tmp_path / "labwright.toml").write_text('[sandbox]\nruntime = "absent"\n')
     for command in (("sandbox", "exec", str(tmp_path / "labwright.toml")), ("datasets", "verify", "gse7390")):
         done = labwright(*command, folder=tmp_path)
@@ -71,4 +71,4 @@ def test_a_runtime_by_its_name_is_the_one_that_is_used(sandbox: DockerSandbox, t
     name = sandbox.engine.default_runtime
     done = labwright("sandbox", "exec", "script.py", folder=tmp_path, LABWRIGHT_SANDBOX_RUNTIME=name)
     assert json.loads(done.stdout)["stdout"] == "ran\n"
-    assert connect(runtime=name).policy()["isolation"].endswith(f"+{name}")
+    assert connect_engine(name).policy()["isolation"].endswith(f"+{name}")

@@ -168,6 +168,15 @@ def test_half_of_a_surrogate_pair_does_not_stop_the_report(done_run: RunStore) -
     assert_sound(page_of(done_run))
 
 
+def test_what_an_isolation_does_not_cover_is_listed_beside_it(done_run: RunStore, page: Page) -> None:
+    assert "Not covered by this isolation" not in page.text
+    weaker = {"isolation": "bubblewrap", "network": "none", "not_covered": ["Swap is not turned off.", "No quota."]}
+    done_run.save_record(done_run.record().model_copy(update={"sandbox": weaker}))
+    html = write_report(done_run.folder).read_text(encoding="utf-8")
+    assert "Isolation: bubblewrap; network: none." in html
+    assert "<ul><li>Swap is not turned off.</li><li>No quota.</li></ul>" in html
+
+
 def test_quotes_are_verified_and_highlighted(page: Page) -> None:
     assert "3 of 4 word for word" in page.text
     assert page.html.count("<mark>Survival of the two groups was compared by the log-rank test.</mark>") == 3

@@ -31,6 +31,7 @@ GOOD: dict[str, Any] = {
     "memory_and_swap": str(256 << 20),
     "cpu": "100000",
     "sizes": {place: list(value) for place, value in tmpfs_limits(probe.LIMITS).items()},
+    "rlimits": {"fsize": 8 << 20, "nofile": 1024, "core": 0, "as": -1, "nproc": -1, "cpu": -1},
 }
 GOOD |= dict.fromkeys(("vsock", "netlink", "packet", "unshare", "io_uring"), "EPERM")
 GOOD |= dict.fromkeys(("write_root", "write_package", "write_input", "write_sysctl"), "EROFS")
@@ -60,12 +61,23 @@ def test_second_cgroup_version_passes() -> None:
         ("cpu", "-1", "limit on processors"),
         ("sizes", {}, "size of writable places"),
         ("docker_socket", True, "no engine socket"),
+        ("sizes", GOOD["sizes"] | {"/out": [8, 3_000_000]}, "inodes of writable places"),
+        ("sizes", GOOD["sizes"] | {"/out": [9, 96]}, "size of writable places"),
+        ("rlimits", GOOD["rlimits"] | {"fsize": -1}, "limits on files"),
     ],
 )
 def test_each_hole_is_named(key: str, value: object, name: str) -> None:
     holes = probe.failed_requirements(GOOD | {key: value})
     assert len(holes) == 1
     assert holes[0].startswith(name)
+
+
+def test_what_a_backend_owns_up_to_is_no_hole_and_all_else_is() -> None:
+    facts = GOOD | {"pids": "", "cpu": ""}
+    assert probe.failed_requirements(facts, ("limit on processes", "limit on processors")) == []
+    assert [hole.split(" (")[0] for hole in probe.failed_requirements(facts, ("limit on processes",))] == [
+        "limit on processors"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fakes import FakeSandbox
 
+from labwright.config import SandboxConfig
 from labwright.errors import NoUsableData, RunFailed, SourceUnavailable
 from labwright.sandbox.contract import Job, Result
 from labwright.tools.catalogue import catalogue, gene_sets
@@ -150,7 +151,7 @@ def ncbi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_an_accession_that_is_not_catalogued_is_looked_up_in_geo(ncbi):
     ncbi.answer(EMPTY.format(n=1, ids="<Id>1</Id>")).answer(SUMMARY.format(organism="Homo sapiens"))
-    found = verify_accession("GSE777777")
+    found = verify_accession("GSE777777", SandboxConfig())
     assert (found["id"], found["verified"]) == ("GSE777777", True)
     assert "Airway cells; Homo sapiens; RNA sequencing; 16 samples" in found["detail"]
     assert ncbi.asked[0][1]["term"] == ["GSE777777[ACCN]"]
@@ -158,12 +159,12 @@ def test_an_accession_that_is_not_catalogued_is_looked_up_in_geo(ncbi):
 
 def test_a_series_without_an_organism_is_found_but_not_verified(ncbi):
     ncbi.answer(EMPTY.format(n=1, ids="<Id>1</Id>")).answer(SUMMARY.format(organism=""))
-    assert verify_accession("GSE777777")["verified"] is False
+    assert verify_accession("GSE777777", SandboxConfig())["verified"] is False
 
 
 def test_an_accession_that_geo_does_not_know_is_a_result(ncbi):
     ncbi.answer(EMPTY.format(n=0, ids=""))
-    assert verify_accession("GSE777777") == {
+    assert verify_accession("GSE777777", SandboxConfig()) == {
         "id": "GSE777777",
         "verified": False,
         "detail": "GEO knows no GSE777777",
@@ -180,4 +181,4 @@ def test_what_is_no_accession_is_refused_without_asking_anybody(ncbi, name):
 def test_a_geo_that_does_not_answer_is_no_verdict(ncbi):
     ncbi.answer("no", 400)
     with pytest.raises(SourceUnavailable):
-        verify_accession("GSE777777")
+        verify_accession("GSE777777", SandboxConfig())
