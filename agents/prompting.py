@@ -1,66 +1,22 @@
-"""Prompts as files: `agents/prompts/<name>.md`, rendered strictly.
-
-A file has a header of three lines (purpose, variables, version), then the system text and the user text,
-each after a line of three dashes. `$name` marks a variable; a missing or a spare one is an error.
-"""
+"""The agents' prompts, `agents/prompts/<name>.md`; the form of the files is that of `models/prompt_file.py`."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from string import Template
+from labwright.models import prompt_file
+from labwright.models.prompt_file import PromptFile
 
-from labwright.models.ask import Prompt
-
-RULE = "\n---\n"
+PACKAGE = "labwright.agents.prompts"
 
 
-@dataclass(frozen=True, slots=True)
-class PromptFile:
-    """One prompt file, parsed."""
-
-    name: str
-    purpose: str
-    version: str
-    variables: frozenset[str]
-    system: Template
-    user: Template
-    hash: str
-
-    def render(self, **values: object) -> Prompt:
-        """Fill the variables.
-
-        Raises:
-            ValueError: a variable is missing or one is given that the prompt does not have.
-        """
-        if set(values) != self.variables:
-            wrong = sorted(set(values) ^ self.variables)
-            raise ValueError(f"prompt {self.name}: variables missing or unknown: {', '.join(wrong)}")
-        return Prompt(self.name, self.hash, self.system.substitute(values), self.user.substitute(values))
-
-
-@cache
 def prompt(name: str) -> PromptFile:
     """Load one prompt by its file name without the ending.
 
     Raises:
         ValueError: the file's header does not fit its text.
     """
-    text = files("labwright.agents.prompts").joinpath(f"{name}.md").read_text(encoding="utf-8")
-    header, system, user = (piece.strip() for piece in text.split(RULE))
-    fields = dict(line.split(": ", 1) for line in header.splitlines())
-    declared = frozenset(v.strip() for v in fields["variables"].split(","))
-    templates = Template(system), Template(user)
-    used = {name for t in templates for name in t.get_identifiers()}
-    if used != declared:
-        raise ValueError(f"prompt {name}: header declares {sorted(declared)}, text uses {sorted(used)}")
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return PromptFile(name, fields["purpose"], fields["version"], declared, *templates, digest)
+    return prompt_file.load_prompt(PACKAGE, name)
 
 
 def prompt_names() -> list[str]:
     """Names of all prompts."""
-    folder = files("labwright.agents.prompts")
-    return sorted(p.name.removesuffix(".md") for p in folder.iterdir() if p.name.endswith(".md"))
+    return prompt_file.prompt_names(PACKAGE)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from labwright.cli_eval import eval_app
 from labwright.cli_resources import bench_app, corpus_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, table
@@ -28,6 +29,7 @@ app.add_typer(datasets_app, name="datasets")
 app.add_typer(models_app, name="models")
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(bench_app, name="bench")
+app.add_typer(eval_app, name="eval")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -151,7 +151,23 @@ def bench_run(
     from labwright.eval.suites.run import measure
 
     with Screen() as screen:
-        document = measure(quick=quick, say=screen.say)
+        _figures(measure(quick=quick, say=screen.say), as_json)
+
+
+@bench_app.command("judges")
+def bench_judges(
+    quick: Annotated[bool, typer.Option("--quick", help="The judge rates six procedures on one statement.")] = False,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Ask the judge, or only what needs none.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure the judge metrics, the protocol metrics and the judge."""
+    from labwright.eval.suites.judges import measure
+
+    with Screen() as screen:
+        _figures(measure(quick=quick, model=model, say=screen.say), as_json)
+
+
+def _figures(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(document)
     else:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from labwright.config import Config, cache_dir
 from labwright.domain import Objective
 from labwright.errors import EngineMissing, LabwrightError
 from labwright.eval.suites import choices_suite, kills, objectives
+from labwright.eval.suites import document as about
 from labwright.eval.suites.figures import Row, figures_of
 from labwright.models.calls import CallLog
 from labwright.models.embedding import CachedEncoder
@@ -67,19 +65,13 @@ class Rows:
     def add(self, kind: str, name: str, values: dict[str, Any]) -> None:
         """Append one row."""
         with self.path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"kind": kind, "name": name, "commit": _commit()[:12], **values}) + "\n")
+            out.write(json.dumps({"kind": kind, "name": name, "commit": about.commit()[:12], **values}) + "\n")
 
 
 def document(name: str, rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:
     """The document of figures.md from raw rows."""
-    return {
-        "suite": "run",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "command": "labwright bench run" + (" --quick" if quick else ""),
-        "machine": _machine(),
-        "figures": figures_of(rows, f"docs/benchmarks/raw/{name}.jsonl"),
-    }
+    command = "labwright bench run" + (" --quick" if quick else "")
+    return about.document("run", command, figures_of(rows, f"docs/benchmarks/raw/{name}.jsonl"))
 
 
 def _objectives(rows: Rows, quick: bool, say: Say) -> None:
@@ -151,18 +143,3 @@ def _kills(rows: Rows, quick: bool, say: Say) -> None:
     if not rows.has("kills", name):
         say("kills and resumes")
         rows.add("kills", name, kills.measure(3 if quick else KILLS, say))
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def _machine() -> dict[str, Any]:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1)}

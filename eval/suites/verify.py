@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 from labwright.errors import WrongUse
-from labwright.eval.suites.figures import figures_of
+from labwright.eval.suites import figures, judge_figures
 
 FOLDER = Path("docs/benchmarks")
+MAKERS = {"run": figures.figures_of, "judges": judge_figures.figures_of}
+"""Suite to what makes its figures of its raw rows."""
 
 
 def verify_suite(suite: str, folder: Path = FOLDER) -> list[str]:
@@ -18,12 +20,12 @@ def verify_suite(suite: str, folder: Path = FOLDER) -> list[str]:
         WrongUse: the benchmark is not there.
     """
     path = folder / f"{suite}.json"
-    if not path.is_file():
+    if not path.is_file() or suite not in MAKERS:
         raise WrongUse(f"{path}: no such benchmark; run it from the project's root with `make bench-{suite}`")
     committed = json.loads(path.read_text(encoding="utf-8"))["figures"]
     raw = committed[0]["raw"]
     rows = [json.loads(line) for line in (folder / "raw" / Path(raw).name).read_text(encoding="utf-8").splitlines()]
-    computed = figures_of(rows, raw)
+    computed = MAKERS[suite](rows, raw)
     differing = [
         f"{c['name']}: committed {c}, computed {d}" for c, d in zip(committed, computed, strict=False) if c != d
     ]
