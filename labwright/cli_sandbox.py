@@ -11,6 +11,7 @@ from labwright.cli_screen import Screen, emit, table
 
 if TYPE_CHECKING:
     from labwright.config import SandboxConfig
+    from labwright.sandbox.contract import Job, Limits
 
 sandbox_app = typer.Typer(no_args_is_help=True, help="Where analysis code runs.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -71,28 +72,41 @@ def _chosen(runtime: str | None) -> SandboxConfig:
 
 @sandbox_app.command("exec")
 def sandbox_exec(
-    script: Path,
+    scripts: Annotated[list[Path], typer.Argument(help="Python scripts, each a job of its own.")],
     inputs: Annotated[list[Path] | None, typer.Option("--input", help="File or folder under /in; repeatable.")] = None,
-    out: Annotated[Path, typer.Option(help="Empty folder that receives the outputs.")] = Path("sandbox-out"),
+    out: Annotated[
+        Path, typer.Option(help="Empty folder for the outputs; with several scripts, a folder in it for each.")
+    ] = Path("sandbox-out"),
     runtime: Runtime = None,
 ) -> None:
-    """Run a Python script in the sandbox."""
+    """Run Python scripts in the sandbox, as many at once as the machine carries."""
     from dataclasses import asdict
 
     from labwright.errors import WrongUse
     from labwright.lease import compute_lease
-    from labwright.sandbox.connect import connect
+    from labwright.sandbox.connect import connect, limits_of, queue_for
+
+    chosen = _chosen(runtime)
+    jobs = {script.stem: _job(script, inputs or [], limits_of(chosen)) for script in scripts}
+    if len(jobs) < len(scripts):
+        raise WrongUse("two scripts have the same name, and so the same folder for their outputs; rename one")
+    with compute_lease(), queue_for(connect(chosen)) as queue:
+        lined_up = [queue.submit(job, out / name if len(jobs) > 1 else out) for name, job in jobs.items()]
+        results = [future.result() for future in lined_up]
+    told = [asdict(result) for result in results]
+    emit(told[0] if len(told) == 1 else dict(zip(jobs, told, strict=True)))
+    raise typer.Exit(0 if all(result.ok for result in results) else 1)
+
+
+def _job(script: Path, inputs: list[Path], limits: Limits) -> Job:
+    from labwright.errors import WrongUse
     from labwright.sandbox.contract import Job
 
     try:
         text = script.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"{script}: cannot be read as UTF-8 text: {error}") from error
-    job = Job(script=text, inputs={p.name: p.resolve() for p in inputs or []})
-    with compute_lease():
-        result = connect(_chosen(runtime)).run(job, out)
-    emit(asdict(result))
-    raise typer.Exit(0 if result.ok else 1)
+    return Job(script=text, inputs={path.name: path.resolve() for path in inputs}, limits=limits, run_id=script.stem)
 
 
 @sandbox_app.command("attack")

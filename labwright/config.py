@@ -72,6 +72,9 @@ class SandboxConfig(_Section):
     """Memory limit, MiB."""
     runtime: str = ""
     """OCI runtime by its name in the engine, such as runsc; empty means the engine's default."""
+    warm: int | None = Field(None, ge=0, le=16)
+    """Containers that wait with the analysis stack imported; None means 2, and 0 on two cores or fewer, where filling
+    them would hold up the model."""
 
 
 class LiteratureConfig(_Section):

@@ -18,6 +18,11 @@ from labwright.config import cache_dir
 EXCLUSIVE_UP_TO_CORES = 2
 
 
+def lease_is_exclusive(cores: int | None = None) -> bool:
+    """Whether one holder at a time has the compute of a machine of so many cores, of this one when None."""
+    return (cores if cores is not None else os.cpu_count() or 1) <= EXCLUSIVE_UP_TO_CORES
+
+
 @contextmanager
 def compute_lease(*, timeout_s: float = -1.0, cores: int | None = None) -> Iterator[None]:
     """Hold the machine's compute; waits for another holder, for ever when `timeout_s` is negative.
@@ -27,7 +32,7 @@ def compute_lease(*, timeout_s: float = -1.0, cores: int | None = None) -> Itera
     Raises:
         TimeoutError: another holder kept it for `timeout_s` seconds.
     """
-    if (cores if cores is not None else os.cpu_count() or 1) > EXCLUSIVE_UP_TO_CORES:
+    if not lease_is_exclusive(cores):
         yield
         return
     folder = cache_dir()

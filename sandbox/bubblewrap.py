@@ -13,18 +13,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-from labwright.errors import EngineMissing, WrongUse
+from labwright.errors import EngineMissing
 from labwright.sandbox import image, settings
 from labwright.sandbox.bubblewrap_command import bwrap_arguments, command, interpreter, rlimits, tools
 from labwright.sandbox.contract import Job, Limits, Result
 from labwright.sandbox.namespace_run import NamespaceRun
-from labwright.sandbox.staging import ReadWatch, Stage, staged
+from labwright.sandbox.staging import ReadWatch, Stage, check, empty_stage, fill
 from labwright.sandbox.syscall_filter import compiled
 
 LACKING = {
@@ -87,24 +88,27 @@ class BubblewrapSandbox:
         facts = [self.version, self.image_id, self.python.executable, str(os.geteuid()), os.uname().release]
         return hashlib.sha256(b"\0".join([self._program, *parts, *(f.encode() for f in facts)])).hexdigest()[:32]
 
-    def run(self, job: Job, out_dir: Path) -> Result:
+    def run(self, job: Job, out_dir: Path, *, stop: Event | None = None) -> Result:
         """Run `job`; write its outputs into `out_dir`, which must be absent or empty.
 
         Raises:
             WrongUse: the job or `out_dir` is not acceptable.
             SandboxBroken: the sandbox failed; nothing is known about the script.
         """
-        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-            raise WrongUse(f"{out_dir} must be absent or an empty folder")
         begin = time.monotonic()
-        with staged(job, self.staging) as stage, ReadWatch(stage.inputs) as watch:
+        check(job, out_dir)
+        with ExitStack() as end:
+            stage = end.enter_context(empty_stage(self.staging))
+            fill(stage, job)
+            watch = end.enter_context(ReadWatch(stage.inputs))
             with _bound(self._folders(stage)) as (binds, mounts):
 
                 def build(given: Any) -> list[str]:
                     return command(self._programs, bwrap_arguments(self.python, job.limits, given, binds), mounts)
 
-                ending, outputs = NamespaceRun(job.limits, build, self._program).run(out_dir)
+                ending, outputs = NamespaceRun(job.limits, build, self._program).run(out_dir, stop)
             read = watch.names()  # every process is gone: no later read can be missed
+        first = ending.first_output_at
         return Result(
             cause=ending.cause,
             exit_code=ending.exit_code,
@@ -113,6 +117,7 @@ class BubblewrapSandbox:
             outputs=outputs,
             inputs_read=read,
             duration_s=round(ending.duration_s, 4),
+            first_output_s=None if first is None else round(first - begin, 4),
             total_s=round(time.monotonic() - begin, 4),
             peak_memory_mib=ending.peak_memory_mib,
             image_id=self.image_id,
@@ -145,8 +150,7 @@ class BubblewrapSandbox:
             (etc / name).write_text(text, encoding="ascii")
         if Path("/etc/ld.so.cache").is_file():
             shutil.copyfile("/etc/ld.so.cache", etc / "ld.so.cache")
-        supervisor = resources.files("labwright.sandbox") / "supervisor.py"
-        for name, file in [("supervisor.py", supervisor), *image.sources()]:
+        for name, file in image.sources():
             (own / name).parent.mkdir(parents=True, exist_ok=True)
             (own / name).write_bytes(file.read_bytes())
         for path in (own, etc, *own.rglob("*"), *etc.rglob("*")):

@@ -138,7 +138,7 @@ def bwrap_arguments(python: Interpreter, limits: Limits, given: Descriptors, bin
     # bwrap's own root and /dev are memory without a size, so they are closed once filled.
     arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/out", "--"]
     supervisor = [python.executable, "-I", "-S", "/opt/labwright/supervisor.py"]
-    return [*arguments, *supervisor, str(given.control), json.dumps(rlimits(limits))]
+    return [*arguments, *supervisor, "namespace", str(given.control), json.dumps(rlimits(limits))]
 
 
 def command(programs: dict[str, str], inner: list[str], mounts: dict[str, str]) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import psutil
 
 from labwright.config import SandboxConfig, cache_dir
 from labwright.errors import EngineMissing, SandboxBroken
+from labwright.lease import lease_is_exclusive
 from labwright.sandbox import image
 from labwright.sandbox.address import find_engine
 from labwright.sandbox.bubblewrap import LACKING, BubblewrapSandbox
@@ -17,10 +22,16 @@ from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.engine_info import engine_errors
 from labwright.sandbox.image import BaseChoice, ImageInfo, Progress
 from labwright.sandbox.owner import sweep, sweep_staging
+from labwright.sandbox.pool import WarmPool
 from labwright.sandbox.probe import LIMITS, fingerprint, proved
+from labwright.sandbox.queue import JobQueue
 from labwright.sandbox.sbom import Bill, bill_of
 
 AnySandbox = DockerSandbox | BubblewrapSandbox
+MEMORY_SHARE = 0.8
+"""Part of the machine's memory that jobs may be promised together."""
+WARM = 2
+"""Warm containers where nothing else is said: an analysis and its check."""
 ANALYSES = (
     "import gseapy, leidenalg, lifelines, pyarrow, pydeseq2, rdata, scanpy, sklearn, statsmodels.api\n"
     "import labwright.tools.analysis\n"
@@ -38,6 +49,32 @@ def connect(chosen: SandboxConfig | None = None) -> AnySandbox:
     """
     chosen = chosen or SandboxConfig()
     return _bubblewrap(chosen.python) if chosen.backend == "bubblewrap" else connect_engine(chosen.runtime)
+
+
+def limits_of(chosen: SandboxConfig) -> Limits:
+    """Limits of an analysis job."""
+    return Limits(wall_s=chosen.wall_s, memory_mib=chosen.memory_mib)
+
+
+@contextmanager
+def warmed(sandbox: AnySandbox, chosen: SandboxConfig) -> Iterator[AnySandbox | WarmPool]:
+    """The sandbox, with as many warm containers for analysis jobs as the configuration says, removed at the end."""
+    size = chosen.warm
+    if size is None:
+        size = 0 if lease_is_exclusive() else WARM
+    if size == 0 or not isinstance(sandbox, DockerSandbox):
+        yield sandbox
+        return
+    with WarmPool(sandbox, limits_of(chosen), size) as pool:
+        yield pool
+
+
+def queue_for(sandbox: AnySandbox) -> JobQueue:
+    """A queue that fills the machine of the sandbox: its cores, and its memory but for a fifth."""
+    cores, memory = os.cpu_count() or 1, psutil.virtual_memory().total >> 20
+    if isinstance(sandbox, DockerSandbox):
+        cores, memory = sandbox.engine.cores, sandbox.engine.memory_mib
+    return JobQueue(sandbox, cores=cores, memory_mib=MEMORY_SHARE * memory)
 
 
 def connect_engine(runtime: str = "") -> DockerSandbox:

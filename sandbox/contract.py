@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal, Protocol
 
-Cause = Literal["exit", "wall", "oom", "output_cap", "artifact_cap", "died"]
+Cause = Literal["exit", "wall", "oom", "output_cap", "artifact_cap", "died", "stopped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,8 @@ class Result:
     """Names of the inputs that the kernel saw being read during the job, sorted."""
     duration_s: float
     """Seconds from the start of the script to its end."""
+    first_output_s: float | None
+    """Seconds from the call of `run` to the first byte of output; None when there was none."""
     total_s: float
     """Seconds including creation and removal of the container."""
     peak_memory_mib: float | None
@@ -99,8 +102,11 @@ class Result:
 class Sandbox(Protocol):
     """Anything that runs a job in isolation."""
 
-    def run(self, job: Job, out_dir: Path) -> Result:
-        """Run `job`; write its outputs into `out_dir`, which must be absent or empty."""
+    def run(self, job: Job, out_dir: Path, *, stop: Event | None = None) -> Result:
+        """Run `job`; write its outputs into `out_dir`, which must be absent or empty.
+
+        When `stop` is set, from another thread, the job is killed and its result says "stopped".
+        """
 
     def policy(self) -> dict[str, Any]:
         """The isolation in force and what the probe saw, as a JSON-ready mapping."""

@@ -1,32 +1,27 @@
 """Runs a job in a throw-away container of a Docker engine.
 
-Protocol: create, start an idle process 1, execute the script as an unprivileged user, read its output up to a
-cap, kill the container from outside at the wall limit, freeze it, take its files, remove it.
+Protocol: create, attach, start process 1, give it the word to start the script as an unprivileged user, read the output
+up to a cap, kill the container from outside at the wall limit, freeze it, take its files, remove it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from docker import APIClient
-from docker.errors import APIError
 
-from labwright.errors import SandboxBroken, WrongUse
 from labwright.sandbox import owner, settings
-from labwright.sandbox.address import API_LIMIT_S, EngineAddress
-from labwright.sandbox.contract import Job, Limits, OutputFile, Result
+from labwright.sandbox.address import EngineAddress
+from labwright.sandbox.container import COLD, WARM, JobContainer
+from labwright.sandbox.contract import Job, Limits, Result
 from labwright.sandbox.engine_info import engine_errors, engine_info
-from labwright.sandbox.execution import Ending, Execution
 from labwright.sandbox.image import ImageInfo
-from labwright.sandbox.staging import ReadWatch, Stage, staged
-from labwright.sandbox.takeout import OverCap, take
-
-CONFLICT = 409
+from labwright.sandbox.staging import check
 
 
 class DockerSandbox:
@@ -59,33 +54,66 @@ class DockerSandbox:
         """The engine's kind."""
         return self.engine.kind
 
-    def run(self, job: Job, out_dir: Path) -> Result:
-        """Run `job`; write its outputs into `out_dir`, which must be absent or empty.
+    def run(self, job: Job, out_dir: Path, *, stop: Event | None = None) -> Result:
+        """Run `job` in a new container; write its outputs into `out_dir`, which must be absent or empty.
 
         Raises:
             WrongUse: the job or `out_dir` is not acceptable.
             SandboxBroken: the sandbox failed; nothing is known about the script.
         """
-        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-            raise WrongUse(f"{out_dir} must be absent or an empty folder")
         begin = time.monotonic()
-        with staged(job, self.staging) as stage, ReadWatch(stage.inputs) as watch:
-            outputs: tuple[OutputFile, ...] = ()
-            with engine_errors("running the job"), self._container(job, stage) as (api, container):
-                ending = Execution(api, container, job.limits, self.new_api).run()
-                if ending.cause == "exit":
-                    ending, outputs = self._take(api, container, out_dir, ending, job.limits)
-            read = watch.names()  # the container is gone: no later read can be missed
+        check(job, out_dir)
+        return self.run_in(self.container(job.limits, job.run_id), job, out_dir, stop=stop, begin=begin)
+
+    def container(self, limits: Limits, run_id: str = "", *, warm: bool = False) -> JobContainer:
+        """A started container that waits for one job of these limits; the caller runs the job in it or closes it.
+
+        Args:
+            limits: limits of the job to come.
+            run_id: label of the run that owns it.
+            warm: import the analysis stack, and return when that is done.
+
+        Raises:
+            SandboxBroken: the sandbox failed.
+        """
+        with engine_errors("starting a container"), ExitStack() as undo:
+            made = undo.enter_context(JobContainer(self.new_api(), self.staging, limits))
+            made.start(self._settings(made, run_id, WARM if warm else COLD))
+            if warm:
+                made.await_ready()
+            undo.pop_all()
+            return made
+
+    def run_in(
+        self, container: JobContainer, job: Job, out_dir: Path, *, stop: Event | None = None, begin: float | None = None
+    ) -> Result:
+        """Run `job`, already checked, in a container made for its limits, which is removed with it.
+
+        Args:
+            container: what :meth:`container` gave.
+            job: the job.
+            out_dir: receives the outputs.
+            stop: kills the job when it is set.
+            begin: monotonic time that the result's seconds are counted from, now when None.
+
+        Raises:
+            SandboxBroken: the sandbox failed; nothing is known about the script.
+        """
+        begin = time.monotonic() if begin is None else begin
+        with engine_errors("running the job"):
+            ended = container.run(job, out_dir, stop)
+        first = ended.ending.first_output_at
         return Result(
-            cause=ending.cause,
-            exit_code=ending.exit_code,
-            stdout=ending.stdout,
-            stderr=ending.stderr,
-            outputs=outputs,
-            inputs_read=read,
-            duration_s=round(ending.duration_s, 4),
+            cause=ended.ending.cause,
+            exit_code=ended.ending.exit_code,
+            stdout=ended.ending.stdout,
+            stderr=ended.ending.stderr,
+            outputs=ended.outputs,
+            inputs_read=ended.inputs_read,
+            duration_s=round(ended.ending.duration_s, 4),
+            first_output_s=None if first is None else round(first - begin, 4),
             total_s=round(time.monotonic() - begin, 4),
-            peak_memory_mib=ending.peak_memory_mib,
+            peak_memory_mib=ended.ending.peak_memory_mib,
             image_id=self.image.id,
         )
 
@@ -111,53 +139,19 @@ class DockerSandbox:
         """A client of its own for one job or one timer: they are not safe to share between threads."""
         return self.address.api(self.engine.api_version)
 
-    @contextmanager
-    def _container(self, job: Job, stage: Stage) -> Iterator[tuple[APIClient, str]]:
-        """A started, idle container, removed at the end whatever happens."""
-        with closing(self.new_api()) as api:
-            container = self._create(api, job, stage)
-            try:
-                api.start(container)
-                yield api, container
-            finally:
-                api.remove_container(container, force=True, v=True)
-
-    def _create(self, api: APIClient, job: Job, stage: Stage) -> str:
-        labels = owner.labels(job.run_id)
-        binds = settings.mounts(job.limits, inputs=str(stage.inputs), work=str(stage.work), labels=labels)
-        config = settings.host_config(api, job.limits, binds=binds, cores=self.engine.cores, runtime=self.runtime)
-        created = api.create_container(
-            self.image.id,
-            user=settings.USER,
-            hostname=settings.HOSTNAME,
-            environment=settings.environment(job.limits),
-            labels=labels,
-            host_config=config,
-        )
-        if created.get("Warnings"):
-            # An engine may accept a limit that it cannot enforce, and say so here only.
-            api.remove_container(created["Id"], force=True, v=True)
-            raise SandboxBroken(f"the engine warns: {'; '.join(created['Warnings'])}")
-        return str(created["Id"])
-
-    def _take(
-        self, api: APIClient, container: str, out_dir: Path, ending: Ending, limits: Limits
-    ) -> tuple[Ending, tuple[OutputFile, ...]]:
-        """Freeze the container, then take its files."""
-        try:
-            api.pause(container)
-        except APIError as error:
-            if error.response is not None and error.response.status_code == CONFLICT:
-                return replace(ending, cause="died", exit_code=None), ()
-            raise
-        url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
-        plain = {"Accept-Encoding": "identity"}
-        response = api.get(url, params={"path": "/out/."}, headers=plain, stream=True, timeout=API_LIMIT_S)
-        try:
-            response.raise_for_status()
-            return ending, take(response.raw, out_dir, limits)
-        except OverCap:
-            return replace(ending, cause="artifact_cap"), ()
-        finally:
-            # An unread stream holds the container in the engine until it is closed.
-            response.close()
+    def _settings(self, container: JobContainer, run_id: str, command: list[str]) -> dict[str, Any]:
+        labels = owner.labels(run_id)
+        stage, limits = container.stage, container.limits
+        binds = settings.mounts(limits, inputs=str(stage.inputs), work=str(stage.work), labels=labels)
+        return {
+            "image": self.image.id,
+            "command": command,
+            "user": settings.USER,
+            "hostname": settings.HOSTNAME,
+            "environment": settings.environment(limits),
+            "labels": labels,
+            "stdin_open": True,
+            "host_config": settings.host_config(
+                container.api, limits, binds=binds, cores=self.engine.cores, runtime=self.runtime
+            ),
+        }

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import threading
+import re
+import secrets
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from threading import Event
 
 from docker import APIClient
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from labwright.errors import SandboxBroken
 from labwright.sandbox import settings
 from labwright.sandbox.contract import Cause, Limits
+from labwright.sandbox.link import STDERR, STDOUT, Link, Stream
 
 TAIL_BYTES = 16 << 10
-COMMAND = ["python3", "/work/script.py"]
+WORD_BYTES = 256
+"""Longest last word of process 1."""
 KILLED = 137
-NEAR_LIMIT = 0.97
+_WORD = re.compile(rb"\0([0-9a-f]+) ended (\d+) (\d+) (\d+)\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,10 @@ class Ending:
     """Tail of standard error."""
     duration_s: float
     """Seconds from its start to its end."""
+    first_output_at: float | None
+    """Monotonic time of the first byte of output, None when there was none."""
     peak_memory_mib: float | None
-    """Peak memory of the container, None when the engine does not tell."""
+    """Peak memory of the container, None when the control group does not tell."""
 
 
 class Tail:
@@ -54,126 +57,95 @@ class Tail:
         """Append data; None is nothing."""
         if data:
             self.total += len(data)
-            self._kept = (self._kept + data)[-self._keep :]
+            self._kept = (self._kept + data)[-self._keep - WORD_BYTES :]
+
+    def word(self, secret: bytes) -> tuple[int, ...] | None:
+        """The numbers of process 1's last word when it has come; it is no part of the output and is cut off."""
+        at = self._kept.rfind(b"\0" + secret)
+        match = _WORD.fullmatch(self._kept, at) if at >= 0 else None
+        if match is None:
+            return None
+        self.total -= len(match[0])
+        self._kept = self._kept[:at]
+        return tuple(int(part) for part in match.groups()[1:])
 
     def text(self) -> str:
         """What was kept, undecodable bytes replaced."""
-        return self._kept.decode("utf-8", errors="replace")
+        return self._kept[-self._keep :].decode("utf-8", errors="replace")
 
 
 class Execution:
     """The run of one script."""
 
-    def __init__(self, api: APIClient, container: str, limits: Limits, new_api: Callable[[], APIClient]) -> None:
+    def __init__(self, api: APIClient, container: str, link: Link, limits: Limits) -> None:
+        """Bind a container whose process 1 waits for the secret on `link`."""
         self._api = api
         self._container = container
+        self._link = link
         self._limits = limits
-        self._new_api = new_api
-        self._stdout = Tail()
-        self._stderr = Tail()
-        self._killed_for: Cause | None = None
-        self._ended = False
-        self._lock = threading.Lock()
+        self._secret = secrets.token_hex(16).encode()
+        self._tails: dict[Stream, Tail] = {STDOUT: Tail(), STDERR: Tail()}
+        self._words: dict[Stream, tuple[int, ...]] = {}
+        self._first_at: float | None = None
 
-    def run(self) -> Ending:
+    def run(self, stop: Event | None) -> Ending:
         """Execute the script until it ends or is ended."""
-        api = self._api
-        since = time.time()
-        job = api.exec_create(self._container, COMMAND, user=settings.USER, workdir="/out")["Id"]
-        timer = threading.Timer(self._limits.wall_s, self._kill, args=("wall",))
-        timer.daemon = True
         begin = time.monotonic()
-        timer.start()
-        try:
-            self._follow(job)
-        finally:
-            timer.cancel()
-            duration = time.monotonic() - begin
-        with self._lock:  # a timer that has fired finishes first, a later one does nothing
-            self._ended = True
-            killed_for = self._killed_for
+        with suppress(OSError):  # process 1 is dead: the end of the streams says so
+            self._link.send(self._secret)
+        killed_for = self._follow(begin + self._limits.wall_s, stop)
+        duration = time.monotonic() - begin
         if killed_for is not None:
-            return self._ending(killed_for, None, duration, None)
-        return self._natural_end(job, since, duration)
-
-    def _follow(self, job: str) -> None:
-        cap = self._limits.log_kib << 10
-        stream = self._api.exec_start(job, stream=True, demux=True)
-        over = False
-        try:
-            for out, err in stream:
-                self._stdout.add(out)
-                self._stderr.add(err)
-                over = self._stdout.total > cap or self._stderr.total > cap
-                if over:
-                    break
-        finally:
-            with suppress(OSError):  # the engine waits for an unread stream, so close it before any kill
-                stream.close()
-        if over:
-            self._kill("output_cap")
-
-    def _kill(self, cause: Cause) -> None:
-        """Kill the container from outside; the engine cannot kill one execution."""
-        with self._lock:
-            if self._killed_for is not None or self._ended:
-                return
-            self._killed_for = cause
-            try:
-                with closing(self._new_api()) as api:
-                    api.kill(self._container)
-            except (DockerException, RequestException):
-                # Gone already, or the removal that follows reports what is wrong.
-                return
-
-    def _natural_end(self, job: str, since: float, duration: float) -> Ending:
-        state = self._api.inspect_container(self._container)["State"]
-        if not state.get("Running"):
-            return self._ending("oom" if state.get("OOMKilled") else "died", None, duration, None)
-        code = self._exit_code(job)
-        memory = self._memory()
-        peak = memory.get("max_usage")
+            self._kill()
+            return self._ending(killed_for, duration)
+        if len(self._words) < len(self._tails):
+            return self._ending("oom" if self._was_oom_killed() else "died", duration)
+        code, peak, kills = self._words[STDOUT]
         peak_mib = round(peak / settings.MIB, 1) if peak else None
-        if code == KILLED and (self._oom_event(since) or self._was_full(memory)):
-            return self._ending("oom", None, duration, peak_mib)
-        return self._ending("exit", code, duration, peak_mib)
+        if code == KILLED and kills:
+            return self._ending("oom", duration, peak=peak_mib)
+        return self._ending("exit", duration, code=code, peak=peak_mib)
 
-    def _exit_code(self, job: str) -> int:
-        for _ in range(100):
-            answer = self._api.exec_inspect(job)
-            if not answer["Running"] and answer["ExitCode"] is not None:
-                return int(answer["ExitCode"])
-            time.sleep(0.02)
-        raise SandboxBroken("the script's output ended but the engine says that it still runs")
+    def _follow(self, deadline: float, stop: Event | None) -> Cause | None:
+        """Read to the last word or the end of the streams; what the script must be killed for."""
+        cap = self._limits.log_kib << 10
+        for frame in self._link.frames(deadline):
+            if stop is not None and stop.is_set():
+                return "stopped"
+            if frame is None:
+                continue
+            stream, data = frame
+            tail = self._tails[stream]
+            tail.add(data)
+            word = tail.word(self._secret)
+            if word is not None:
+                self._words[stream] = word
+            if tail.total > cap:
+                return "output_cap"
+            if self._first_at is None and tail.total:
+                self._first_at = time.monotonic()
+            if len(self._words) == len(self._tails):
+                return None
+        return "wall" if time.monotonic() >= deadline else None
 
-    def _memory(self) -> dict[str, Any]:
-        try:
-            stats = self._api.stats(self._container, stream=False, one_shot=True)
-        except APIError:
-            return {}
-        return dict(stats.get("memory_stats") or {})
+    def _kill(self) -> None:
+        """Kill the container from outside, and so every process in it."""
+        self._link.close()  # the engine waits for the reader of a stream, also before it removes
+        # Gone already, or the removal that follows reports what is wrong.
+        with suppress(DockerException, RequestException):
+            self._api.kill(self._container)
 
-    def _was_full(self, memory: dict[str, Any]) -> bool:
-        limit = self._limits.memory_mib * settings.MIB
-        return bool(memory.get("max_usage", 0) >= NEAR_LIMIT * limit)
+    def _was_oom_killed(self) -> bool:
+        self._api.wait(self._container)  # the engine knows why only when it has seen the end
+        return bool(self._api.inspect_container(self._container)["State"].get("OOMKilled"))
 
-    def _oom_event(self, since: float) -> bool:
-        """Whether the engine reported that the kernel killed for memory."""
-        filters = {"container": [self._container], "event": ["oom"]}
-        # The engine takes whole seconds; it answers when `until` has come.
-        until = int(time.time() + 0.2) + 1
-        stream = self._api.events(since=int(since) - 1, until=until, filters=filters, decode=True)
-        try:
-            return any(True for _ in stream)
-        finally:
-            stream.close()
-
-    def _ending(self, cause: Cause, code: int | None, duration: float, peak: float | None) -> Ending:
+    def _ending(self, cause: Cause, duration: float, *, code: int | None = None, peak: float | None = None) -> Ending:
         return Ending(
             cause=cause,
             exit_code=code,
-            stdout=self._stdout.text(),
-            stderr=self._stderr.text(),
+            stdout=self._tails[STDOUT].text(),
+            stderr=self._tails[STDERR].text(),
             duration_s=duration,
+            first_output_at=self._first_at,
             peak_memory_mib=peak,
         )

@@ -56,7 +56,7 @@ class ImageInfo:
 def sources() -> Iterator[tuple[str, Traversable]]:
     """What the image is built from: path in the build folder, and the installed file."""
     package = resources.files("labwright.sandbox")
-    for name in ("Dockerfile", "requirements.txt", "pid1.py"):
+    for name in ("Dockerfile", "requirements.txt", "supervisor.py", "preload.py"):
         yield name, package / name
     for module in ("labwright", "labwright.tools"):
         yield f"src/{module.replace('.', '/')}/__init__.py", resources.files(module) / "__init__.py"

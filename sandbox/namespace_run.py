@@ -21,6 +21,7 @@ from labwright.errors import SandboxBroken
 from labwright.sandbox.bubblewrap_command import Descriptors
 from labwright.sandbox.contract import Cause, Limits, OutputFile
 from labwright.sandbox.execution import Ending, Tail
+from labwright.sandbox.link import TICK_S
 from labwright.sandbox.takeout import OverCap, take
 
 CHUNK = 1 << 16
@@ -48,9 +49,10 @@ class NamespaceRun:
         self._init: int | None = None
         self._info: IO[bytes]
         self._killed_for: Cause | None = None
+        self._first_at: float | None = None
 
-    def run(self, out_dir: Path) -> tuple[Ending, tuple[OutputFile, ...]]:
-        """Run the script to its end and take its files.
+    def run(self, out_dir: Path, stop: threading.Event | None = None) -> tuple[Ending, tuple[OutputFile, ...]]:
+        """Run the script to its end, or until `stop` is set, and take its files.
 
         Raises:
             SandboxBroken: the sandbox could not be made, or processes of it cannot be ended.
@@ -63,7 +65,7 @@ class NamespaceRun:
             process = self._start(info_in, control_in)
             stack.callback(self._end, process)
             begin = time.monotonic()
-            self._follow(process, answers, begin + self._limits.wall_s)
+            self._follow(process, answers, begin + self._limits.wall_s, stop)
             duration = time.monotonic() - begin
             if self._killed_for is not None:
                 return self._ending(self._killed_for, duration), ()
@@ -89,7 +91,9 @@ class NamespaceRun:
             for descriptor in (seccomp, info, control):
                 os.close(descriptor)
 
-    def _follow(self, process: subprocess.Popen[bytes], answers: IO[bytes], deadline: float) -> None:
+    def _follow(
+        self, process: subprocess.Popen[bytes], answers: IO[bytes], deadline: float, stop: threading.Event | None
+    ) -> None:
         """Read until the supervisor says the end, a limit is reached, or everything is dead."""
         assert process.stdout is not None  # noqa: S101 - asked for above
         assert process.stderr is not None  # noqa: S101 - asked for above
@@ -98,11 +102,11 @@ class NamespaceRun:
             for name, stream in (streams | {"control": answers}).items():
                 selector.register(stream, selectors.EVENT_READ, name)
             while selector.get_map() and not self._over():
-                for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
+                for key, _ in selector.select(min(TICK_S, max(0.0, deadline - time.monotonic()))):
                     if not self._read(key):
                         selector.unregister(key.fileobj)
-                if self._flooded() or time.monotonic() >= deadline:
-                    self._killed_for = "output_cap" if self._flooded() else "wall"
+                self._killed_for = self._must_end(deadline, stop)
+                if self._killed_for is not None:
                     return
         for name, stream in streams.items():
             # Every writer is dead: what is left is in the pipe, though its end is still held by bwrap.
@@ -111,12 +115,21 @@ class NamespaceRun:
         if self._flooded():
             self._killed_for = "output_cap"
 
+    def _must_end(self, deadline: float, stop: threading.Event | None) -> Cause | None:
+        if self._flooded():
+            return "output_cap"
+        if stop is not None and stop.is_set():
+            return "stopped"
+        return "wall" if time.monotonic() >= deadline else None
+
     def _read(self, key: selectors.SelectorKey) -> bool:
         """Take what has come; false at the end of the stream."""
         # Byte by byte: the tar follows the header in the same pipe.
         data = os.read(key.fd, 1 if key.data == "control" else CHUNK)
         if key.data != "control":
             self._tails[key.data].add(data)
+            if self._first_at is None and data:
+                self._first_at = time.monotonic()
         else:
             self._header += data
             if self._header == STARTED:
@@ -179,5 +192,6 @@ class NamespaceRun:
             stdout=self._tails["stdout"].text(),
             stderr=self._tails["stderr"].text(),
             duration_s=duration,
+            first_output_at=self._first_at,
             peak_memory_mib=round(peak / 1024, 1) if peak else None,
         )

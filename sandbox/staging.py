@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,33 +46,57 @@ def private_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(job: Job, parent: Path) -> Iterator[Stage]:
-    """Copies of the job's inputs and its script under `parent`, removed at the end.
+def empty_stage(parent: Path) -> Iterator[Stage]:
+    """Empty folders for one job under `parent`, removed at the end.
 
     Raises:
-        WrongUse: the script is too long, an input's name is not allowed or the input is absent.
-        SandboxBroken: the copies cannot be written.
+        SandboxBroken: they cannot be made.
     """
-    text = job.script.encode("utf-8", errors="backslashreplace")
-    if len(text) > SCRIPT_LIMIT:
-        raise WrongUse(f"the script has {len(text)} bytes, more than {SCRIPT_LIMIT}")
-    _check(job.inputs)
-    with private_folder(parent) as folder:
-        stage = Stage(folder / "in", folder / "work")
+    with ExitStack() as end:
         try:
-            stage.inputs.mkdir()
-            stage.work.mkdir()
-            (stage.work / "script.py").write_bytes(text)
-            for name, source in job.inputs.items():
-                _copy(source, stage.inputs / name)
-            _open_to_all(folder)
+            folder = end.enter_context(private_folder(parent))
+            stage = Stage(folder / "in", folder / "work")
+            for place in (stage.inputs, stage.work):
+                place.mkdir()
+                place.chmod(0o755)
         except OSError as error:
             raise SandboxBroken(f"the inputs cannot be staged: {error}") from error
         yield stage
 
 
-def _check(inputs: Mapping[str, Path]) -> None:
-    for name, source in inputs.items():
+def fill(stage: Stage, job: Job) -> None:
+    """Copy the job's inputs and its script into an empty stage.
+
+    Raises:
+        SandboxBroken: the copies cannot be written.
+    """
+    try:
+        (stage.work / "script.py").write_bytes(_script(job))
+        for name, source in job.inputs.items():
+            _copy(source, stage.inputs / name)
+        for folder in (stage.inputs, stage.work):
+            _open_to_all(folder)
+    except OSError as error:
+        raise SandboxBroken(f"the inputs cannot be staged: {error}") from error
+
+
+def _script(job: Job) -> bytes:
+    return job.script.encode("utf-8", errors="backslashreplace")
+
+
+def check(job: Job, out_dir: Path) -> None:
+    """Whether a job can be run at all.
+
+    Raises:
+        WrongUse: the script is too long, an input's name is not allowed or the input is absent, or `out_dir` holds
+            something.
+    """
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise WrongUse(f"{out_dir} must be absent or an empty folder")
+    size = len(_script(job))
+    if size > SCRIPT_LIMIT:
+        raise WrongUse(f"the script has {size} bytes, more than {SCRIPT_LIMIT}")
+    for name, source in job.inputs.items():
         if not INPUT_NAME.fullmatch(name):
             raise WrongUse(f"input name {name!r} may hold letters, digits, '.', '_' and '-' only")
         if not (source.is_file() or source.is_dir()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -144,16 +144,15 @@ class _Equipment:
 @contextmanager
 def _equipment(config: Config, options: Options) -> Iterator[_Equipment]:
     """Engine and models, found before anything is written."""
-    from labwright.sandbox.connect import connect
+    from labwright.sandbox.connect import connect, warmed
     from labwright.workflows.backends import Backends
 
-    sandbox = connect(config.sandbox)
-    backends = None if options.workflow == "rules_only" else Backends(config, options.progress)
-    try:
-        yield _Equipment(sandbox, backends)
-    finally:
+    with ExitStack() as end:
+        sandbox = end.enter_context(warmed(connect(config.sandbox), config.sandbox))
+        backends = None if options.workflow == "rules_only" else Backends(config, options.progress)
         if backends is not None:
-            backends.close()
+            end.callback(backends.close)
+        yield _Equipment(sandbox, backends)
 
 
 def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipment) -> None:

@@ -13,6 +13,7 @@ from labwright.domain import Objective, Paper
 from labwright.lease import compute_lease
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
+from labwright.sandbox.connect import limits_of
 from labwright.sandbox.contract import Job, Limits, Result, Sandbox
 from labwright.store import RunStore
 from labwright.tools.index import Encoder
@@ -60,7 +61,7 @@ class Materials:
     @property
     def limits(self) -> Limits:
         """Limits of an analysis job."""
-        return Limits(wall_s=self.config.sandbox.wall_s, memory_mib=self.config.sandbox.memory_mib)
+        return limits_of(self.config.sandbox)
 
     def papers(self, ids: Sequence[str]) -> list[Paper]:
         """Papers of the run folder."""

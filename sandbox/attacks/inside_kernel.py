@@ -298,17 +298,3 @@ def terminal() -> None:
 
     outcome = tried(lambda: fcntl.ioctl(0, 0x5412, b"x"))
     all_denied({"TIOCSTI": outcome}, ("ENOTTY", "EBADF", "EINVAL", "EIO"))
-
-
-def kill_process_one() -> None:
-    """Kill process 1 by every signal, then everything."""
-    for number in range(1, 32):
-        tried(partial(os.kill, 1, number))
-    alive = os.path.exists("/proc/1")
-    report(alive, "process 1 ignores signals from within", "31 signals")
-
-
-def kill_all() -> None:
-    """Kill everything that may be killed; process 1 must stay, or the files could not be taken."""
-    tried(lambda: os.kill(-1, 9))
-    report(os.path.exists("/proc/1"), "process 1 cannot be killed from within")

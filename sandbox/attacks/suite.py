@@ -30,7 +30,7 @@ from labwright.sandbox.staging import private_folder
 LIMITS = Limits(wall_s=30.0, memory_mib=256, pids=64, cpus=1.0, out_mib=16, out_files=64, file_mib=16, log_kib=1024)
 SHORT = replace(LIMITS, wall_s=3.0)
 AT_ONCE = 2
-MODULES = ("inside_resources", "inside_kernel", "inside_files")
+MODULES = ("inside_resources", "inside_kernel", "inside_supervisor", "inside_files")
 INPUT = b"sample,value\na,1\n"
 RUN_ID = "attack"
 
@@ -154,6 +154,10 @@ def _read_counted(_: Scene, result: Result) -> str:
     return "" if "data.csv" in result.inputs_read else "a read of an input was not seen"
 
 
+def _own_code(_: Scene, result: Result) -> str:
+    return "" if result.exit_code == 3 else f"the script's own exit code 3 became {result.exit_code}"
+
+
 ENDED: dict[str, tuple[Cause, ...]] = {
     "fork_bomb_endless": ("wall", "oom"),
     "memory": ("oom",),
@@ -178,6 +182,7 @@ CHECKED: dict[str, tuple[Check, ...]] = {
     "secrets_in_environment": (_secret_unseen,),
     "loopback_of_host": (_not_reached,),
     "abstract_socket_of_host": (_not_reached,),
+    "forged_end": (_own_code,),
     "tamper_inputs": (_input_unchanged,),
     "symlinks": (_only("good.txt"),),
     "hardlinks": (_only("good.txt", "second.txt"), _input_unchanged),
