@@ -167,6 +167,18 @@ def bench_judges(
         _figures(measure(quick=quick, model=model, say=screen.say), as_json)
 
 
+@bench_app.command("sandbox")
+def bench_sandbox(
+    quick: Annotated[bool, typer.Option("--quick", help="Some attacks, few jobs and pairs; within a minute.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Attack the sandbox, count what is left behind, and time it beside a bare `docker run`."""
+    from labwright.eval.suites.sandbox import measure
+
+    with Screen() as screen:
+        _figures(measure(quick=quick, say=screen.say), as_json)
+
+
 def _figures(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(document)

@@ -47,7 +47,7 @@ class JobContainer:
         self._end = ExitStack()
         self._end.enter_context(closing(api))
         self.stage: Stage = self._end.enter_context(empty_stage(staging))
-        self._id = ""
+        self.id = ""
         self._link: Link
 
     def start(self, settings: dict[str, Any]) -> None:
@@ -57,14 +57,14 @@ class JobContainer:
             SandboxBroken: the engine warns that it cannot enforce a limit.
         """
         created = self.api.create_container(**settings)
-        self._id = str(created["Id"])
+        self.id = str(created["Id"])
         self._end.callback(self._remove)
         if created.get("Warnings"):
             # An engine may accept a limit that it cannot enforce, and say so here only.
             raise SandboxBroken(f"the engine warns: {'; '.join(created['Warnings'])}")
-        self._link = Link(self.api, self._id)
+        self._link = Link(self.api, self.id)
         self._end.callback(self._link.close)
-        self.api.start(self._id)
+        self.api.start(self.id)
 
     def await_ready(self) -> None:
         """Wait until the analysis stack is imported.
@@ -90,7 +90,7 @@ class JobContainer:
             with self:
                 fill(self.stage, job)
                 watch = watching.enter_context(ReadWatch(self.stage.inputs))
-                ending = Execution(self.api, self._id, self._link, job.limits).run(stop)
+                ending = Execution(self.api, self.id, self._link, job.limits).run(stop)
                 if ending.cause == "exit":
                     ending, outputs = self._take(out_dir, ending)
             # The container is gone: no later read can be missed.
@@ -99,7 +99,7 @@ class JobContainer:
     def _take(self, out_dir: Path, ending: Ending) -> tuple[Ending, tuple[OutputFile, ...]]:
         """Freeze the container, then take its files."""
         try:
-            self.api.pause(self._id)
+            self.api.pause(self.id)
         except APIError as error:
             if error.response is not None and error.response.status_code == CONFLICT:
                 return replace(ending, cause="died", exit_code=None), ()
@@ -112,7 +112,7 @@ class JobContainer:
 
     @contextmanager
     def _archive(self) -> Iterator[Any]:
-        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{self._id}/archive"
+        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{self.id}/archive"
         plain = {"Accept-Encoding": "identity"}
         response = self.api.get(url, params={"path": "/out/."}, headers=plain, stream=True, timeout=API_LIMIT_S)
         try:
@@ -124,7 +124,7 @@ class JobContainer:
 
     def _remove(self) -> None:
         with suppress(NotFound):
-            self.api.remove_container(self._id, force=True, v=True)
+            self.api.remove_container(self.id, force=True, v=True)
 
     def __enter__(self) -> JobContainer:
         return self

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
@@ -28,6 +27,11 @@ LEASE_S = 1.0
 """Longest wait for the lease before it is looked whether the pool is being closed."""
 
 
+def soon() -> AbstractContextManager[None]:
+    """The compute lease, when it can be had soon."""
+    return compute_lease(timeout_s=LEASE_S)
+
+
 class WarmPool:
     """A sandbox that keeps `size` warm containers for jobs of certain limits; other jobs pass through."""
 
@@ -37,7 +41,7 @@ class WarmPool:
         limits: Limits,
         size: int,
         *,
-        lease: Callable[[], AbstractContextManager[None]] = partial(compute_lease, timeout_s=LEASE_S),
+        lease: Callable[[], AbstractContextManager[None]] = soon,
     ) -> None:
         """Begin to fill the pool in the background.
 

@@ -27,6 +27,15 @@ GOALS: Mapping[str, tuple[str, float]] = {
     "damage_spearman_max": ("<=", -0.9),
     "damage_judge_spearman_max": ("<=", -0.9),
     "damage_crosstalk_max": ("<=", 0.3),
+    "attacks_total": (">=", 40),
+    "attacks_held_share": (">=", 1.0),
+    "leftovers": ("<=", 0),
+    "warm_over_bare_run": ("<=", 0.4),
+    "cold_over_bare_run": ("<=", 1.25),
+    "warm_import_over_cold_import": ("<=", 0.15),
+    "throughput1_over_bare": (">=", 0.9),
+    "throughput2_over_bare": (">=", 0.9),
+    "throughput4_over_bare": (">=", 0.9),
 }
 """Figure to its goal. That of level3_rate_gold is a figure published on other objectives: a reference, not a comparison."""
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {">=": operator.ge, ">": operator.gt, "<=": operator.le}
