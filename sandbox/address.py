@@ -40,7 +40,9 @@ class EngineAddress:
 
     def api(self, version: str = "auto", timeout_s: int = API_LIMIT_S) -> APIClient:
         """A low-level client; the caller closes it."""
-        return APIClient(base_url=self.url, version=version, timeout=timeout_s, tls=self.tls or False)
+        made = APIClient(base_url=self.url, version=version, timeout=timeout_s, tls=self.tls or False)
+        made.trust_env = False  # proxies and .netrc are for other servers, and looking them up costs every request
+        return made
 
     def client(self) -> DockerClient:
         """A client; the caller closes it."""

@@ -84,7 +84,7 @@ class Result:
     """Names of the inputs that the kernel saw being read during the job, sorted."""
     duration_s: float
     """Seconds from the start of the script to its end."""
-    first_output_s: float | None
+    first_output_s: float | None = None
     """Seconds from the call of `run` to the first byte of output; None when there was none."""
     total_s: float
     """Seconds including creation and removal of the container."""

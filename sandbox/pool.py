@@ -41,7 +41,7 @@ class WarmPool:
         limits: Limits,
         size: int,
         *,
-        lease: Callable[[], AbstractContextManager[None]] = soon,
+        lease: Callable[[], AbstractContextManager[Any]] = soon,
     ) -> None:
         """Begin to fill the pool in the background.
 

@@ -23,7 +23,7 @@ class FakeSandbox:
         self._log = log
         self._fail = fail
 
-    def run(self, job: Job, out_dir: Path) -> Result:
+    def run(self, job: Job, out_dir: Path, *, stop: Any = None) -> Result:
         from labwright.tools.analysis.contracts import OPERATORS
 
         self.jobs.append(job)

@@ -62,5 +62,6 @@ def _attacks(sandbox: DockerSandbox, rows: Rows, quick: bool, say: Say) -> None:
     outcomes = suite.run(sandbox, wanted, lambda o: say(f"{'held' if o.held else 'NOT HELD'}  {o.name}"))
     runtime = sandbox.engine.runtime
     for outcome in outcomes:
-        rows.add("attack", f"{runtime}:{outcome.name}", {"runtime": runtime, **dataclasses.asdict(outcome)})
+        told = dataclasses.asdict(outcome)
+        rows.add("attack", f"{runtime}:{told.pop('name')}", {"runtime": runtime, **told})
     rows.add("leftovers", f"attacks:{runtime}", {"left": leftovers(sandbox)})

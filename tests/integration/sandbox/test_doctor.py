@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -41,9 +42,9 @@ def test_every_limit_is_proven_and_the_engine_described(sandbox: DockerSandbox, 
 class Lax(DockerSandbox):
     """Gives jobs more than they ask for."""
 
-    def run(self, job: Job, out_dir: Path) -> Result:
+    def run(self, job: Job, out_dir: Path, *, stop: Event | None = None) -> Result:
         limits = replace(job.limits, pids=256, memory_mib=512, out_mib=48, out_files=200, file_mib=32)
-        return super().run(replace(job, limits=limits), out_dir)
+        return super().run(replace(job, limits=limits), out_dir, stop=stop)
 
 
 def test_limits_that_are_not_those_asked_for_are_found(sandbox: DockerSandbox) -> None:

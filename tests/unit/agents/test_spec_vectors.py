@@ -184,7 +184,7 @@ def test_t13_a_high_part_goes_to_design_without_its_quotes_and_a_medium_one_does
 
 def test_t14_a_script_that_exits_0_without_its_output_is_level_1_and_not_counted(tmp_path):
     class Forgetful(FakeSandbox):
-        def run(self, job, out_dir):
+        def run(self, job, out_dir, *, stop=None):
             result = super().run(job, out_dir)
             (out_dir / "log_rank.csv").unlink()
             return dataclasses.replace(result, outputs=tuple(o for o in result.outputs if o.name != "log_rank.csv"))

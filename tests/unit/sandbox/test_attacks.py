@@ -107,7 +107,7 @@ def test_not_held_by_what_is_seen_outside(scene: Scene, name: str, happens: Call
 
 def test_a_sandbox_that_breaks_did_not_hold() -> None:
     class Broken:
-        def run(self, job: Job, out_dir: Path) -> Result:
+        def run(self, job: Job, out_dir: Path, *, stop: Any = None) -> Result:
             raise SandboxBroken("the engine went away")
 
         def policy(self) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def test_every_writable_place_has_a_size_and_the_rest_is_closed(arguments):
 
 def test_limits_reach_the_supervisor(arguments):
     inner = arguments[arguments.index("--") + 1 :]
-    assert inner[:5] == ["/opt/py/bin/python", "-I", "-S", "/opt/labwright/supervisor.py", "9"]
-    assert json.loads(inner[5]) == {
+    assert inner[:6] == ["/opt/py/bin/python", "-I", "-S", "/opt/labwright/supervisor.py", "namespace", "9"]
+    assert json.loads(inner[6]) == {
         "as": 300 << 20, "nproc": 9, "fsize": 2 << 20, "nofile": 1024, "core": 0, "cpu": 25,
     }  # fmt: skip
 

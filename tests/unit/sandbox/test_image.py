@@ -15,7 +15,7 @@ def test_tag_is_stable_and_names_every_part() -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", image.content_tag())
     assert image.content_tag() == image.content_tag()
     names = [name for name, _ in image.sources()]
-    assert {"Dockerfile", "requirements.txt", "pid1.py", "src/labwright/__init__.py"} <= set(names)
+    assert {"Dockerfile", "requirements.txt", "supervisor.py", "src/labwright/__init__.py"} <= set(names)
     assert "src/labwright/tools/analysis/__init__.py" in names
     assert not [name for name in names if "__pycache__" in name]
 
@@ -23,9 +23,9 @@ def test_tag_is_stable_and_names_every_part() -> None:
 def test_tag_changes_with_any_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = image.content_tag()
     parts = list(image.sources())
-    (tmp_path / "pid1.py").write_text("pass\n")
+    (tmp_path / "supervisor.py").write_text("pass\n")
     for position, (name, _) in enumerate(parts[:4]):
-        changed = [*parts[:position], (name, tmp_path / "pid1.py"), *parts[position + 1 :]]
+        changed = [*parts[:position], (name, tmp_path / "supervisor.py"), *parts[position + 1 :]]
         monkeypatch.setattr(image, "sources", lambda changed=changed: iter(changed))
         assert image.content_tag() != before
     monkeypatch.setattr(image, "sources", lambda: iter(parts))

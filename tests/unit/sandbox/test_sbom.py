@@ -112,7 +112,7 @@ class Lister:
     def __init__(self, staging: Path, exit_code: int = 0) -> None:
         self.image, self.staging, self.jobs, self.exit_code = IMAGE, staging, 0, exit_code
 
-    def run(self, job: Job, out_dir: Path) -> Result:
+    def run(self, job: Job, out_dir: Path, *, stop: Any = None) -> Result:
         self.jobs += 1
         out_dir.mkdir()
         (out_dir / "components.json").write_text(json.dumps(FACTS))

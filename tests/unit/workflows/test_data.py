@@ -49,7 +49,7 @@ class Converter(FakeSandbox):
         self.ends = {"cause": cause, "exit_code": exit_code}
         self.counted = counted
 
-    def run(self, job: Job, out_dir: Path) -> Result:
+    def run(self, job: Job, out_dir: Path, *, stop: Any = None) -> Result:
         self.jobs.append(job)
         loaded = json.loads(job.inputs["source_card.json"].read_text()) if "source_card.json" in job.inputs else {}
         (out_dir / "samples.parquet").write_bytes(SAMPLES)
