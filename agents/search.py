@@ -126,8 +126,8 @@ def keep_papers(papers: Sequence[Paper], threshold: float, most: int) -> list[Pa
     ordered = sorted(papers, key=lambda p: (-(p.helpfulness or 0.0), p.id))
     marked, kept = [], 0
     for paper in ordered:
-        if paper.retraction.status == "retracted":
-            reason = "dropped: retracted"
+        if not paper.retraction.citable:
+            reason = f"dropped: {paper.retraction.words} ({paper.retraction.source})"
         elif paper.helpfulness is None:
             reason = "dropped: could not be scored"
         elif paper.helpfulness < threshold:

@@ -1,53 +1,18 @@
-"""Commands on what runs stand on: corpora, data sets, models, benchmarks."""
+"""Commands on what runs stand on: data sets, models, benchmarks."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from labwright.cli_screen import Screen, emit, table
 
-corpus_app = typer.Typer(no_args_is_help=True, help="Literature kept on this machine.")
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
 models_app = typer.Typer(no_args_is_help=True, help="Embedded models.")
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks; each figure by its name.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-
-
-@corpus_app.command("add")
-def corpus_add(name: str, files: Annotated[list[Path], typer.Argument(help=".jsonl, .txt or .md, UTF-8")]) -> None:
-    """Add documents to a corpus of your own."""
-    from labwright.tools.local_corpus import add_documents
-    from labwright.workflows.literature_sources import corpora_dir
-
-    added = add_documents(corpora_dir(), name, files)
-    typer.echo(f"{len(added)} files in corpus {name}; name it in [literature] sources")
-
-
-@corpus_app.command("list")
-def corpus_list(as_json: Json = False) -> None:
-    """List the corpora."""
-    from labwright.tools.corpus.records import load_records
-    from labwright.tools.local_corpus import corpus_names
-    from labwright.workflows.literature_sources import corpora_dir
-
-    rows = [("embedded", f"{len(load_records())} summaries written for labwright")]
-    rows += [(name, str(corpora_dir() / name)) for name in corpus_names(corpora_dir())]
-    if as_json:
-        emit([{"name": n, "what": w} for n, w in rows])
-    else:
-        table(("corpus", "what"), rows)
-
-
-@corpus_app.command("search")
-def corpus_search(name: str, query: str, limit: int = 10, as_json: Json = False) -> None:
-    """Search one corpus."""
-    from labwright.cli import search
-
-    search(query, [name], limit, as_json)
 
 
 @datasets_app.command("list")
@@ -78,7 +43,7 @@ def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], a
     from labwright.config import load_config
     from labwright.workflows.verification import verify_accession
 
-    found = verify_accession(name, load_config().sandbox)
+    found = verify_accession(name, load_config())
     if as_json:
         emit(found)
     else:

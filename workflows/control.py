@@ -206,7 +206,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
     from labwright.config import ROLES
     from labwright.models.embedding import CachedEncoder
     from labwright.workflows.baselines import rules_only
-    from labwright.workflows.literature_sources import open_sources
+    from labwright.workflows.literature_sources import check_retractions, open_sources
 
     encode = CachedEncoder(cache_dir() / "embeddings.sqlite")
     sessions = rules_only()
@@ -219,7 +219,8 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         log=log,
         sessions=sessions,
         encode=encode,
-        sources=open_sources(config.literature.sources, encode),
+        sources=open_sources(config.literature.sources, encode, log.note),
+        check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),
         cards={card["id"]: card for card in load_cards()},
         sandbox=equipment.sandbox,
         seed=options.seed,

@@ -133,13 +133,14 @@ def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
     counted = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     compared = ("organism", "assay", "n_samples", "n_features", "groups")
     differing = [name for name in compared if loaded[name] != counted[name]]
+    size_mb = round(sum((folder / name).stat().st_size for name in loaded["files"]) / 1e6, 2)
     versions = ", ".join(f"{entry['package']} {entry['version']}" for entry in loaded["source"]["archives"])
     if differing:
         return False, f"{loaded['id']}: {', '.join(differing)} of the card differ from the data of {versions}"
     return True, (
         f"{loaded['id']}: {counted['n_samples']} samples, {counted['n_features']} features and "
         f"{len(counted['groups'])} groupings counted in the data of {versions}; organism "
-        f"({counted['organism']}) and assay as its documentation states them"
+        f"({counted['organism']}) and assay as its documentation states them; {size_mb:g} MB"
     )
 
 

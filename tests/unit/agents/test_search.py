@@ -27,7 +27,7 @@ def test_every_candidate_has_a_reason_and_none_disappears():
         paper("b", 4.5),
         paper("c", 1),
         paper("d", None),
-        paper("e", 5, retraction=Retraction(status="retracted")),
+        paper("e", 5, retraction=Retraction(status="retracted", source="PubMed")),
     ]
     marked = {p.id: p.reason for p in keep_papers(papers, 4, 1)}
     assert set(marked) == set("abcde")
@@ -35,7 +35,7 @@ def test_every_candidate_has_a_reason_and_none_disappears():
     assert "more helpful" in marked["b"]
     assert "below 4" in marked["c"]
     assert "could not be scored" in marked["d"]
-    assert marked["e"] == "dropped: retracted"
+    assert marked["e"] == "dropped: retracted (PubMed)"
 
 
 def test_papers_found_by_several_queries_come_first():

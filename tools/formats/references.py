@@ -1,0 +1,34 @@
+"""What the three reference formats share: keys, the note on a paper's standing, and a reference as a document."""
+
+from __future__ import annotations
+
+import re
+
+from labwright.domain import Paper
+from labwright.tools.formats.reading import Document
+from labwright.tools.sources import abstract_document
+
+
+def key_of(paper: Paper) -> str:
+    """A citation key without spaces or punctuation that BibTeX would trip over; distinct as the ids are."""
+    return re.sub(r"[^A-Za-z0-9_.:+-]+", "-", paper.id) or "paper"
+
+
+def standing_note(paper: Paper) -> str:
+    """The standing of a paper with source and date, as a reader of the citation needs it."""
+    said = paper.retraction
+    checked = f" ({said.source}, {said.checked_at})" if said.checked_at else ""
+    detail = f": {said.detail}" if said.detail else ""
+    retrieved = f"; record of {paper.retrieved_on}" if paper.retrieved_on else ""
+    words = said.words.upper() if said.status in ("retracted", "concern") else said.words
+    return f"Retraction: {words}{checked}{detail}{retrieved}"
+
+
+def abstract_of(paper: Paper) -> str:
+    """The paper's abstract on one line; a summary written by this project is none."""
+    return "" if paper.kind == "summary" else " ".join(paper.abstract.split())
+
+
+def reference_document(paper: Paper) -> Document:
+    """Title and abstract as the document; the text is empty without an abstract."""
+    return paper, abstract_document(paper) if paper.abstract else ""
