@@ -43,6 +43,16 @@ def worst(one: Retraction, two: Retraction) -> Retraction:
     return one.model_copy(update={**together, "detail": one.detail or two.detail})
 
 
+def standing_note(paper: Paper) -> str:
+    """The standing of a paper with source and date, as a reader of the citation needs it."""
+    said = paper.retraction
+    checked = f" ({said.source}, {said.checked_at})" if said.checked_at else ""
+    detail = f": {said.detail}" if said.detail else ""
+    retrieved = f"; record of {paper.retrieved_on}" if paper.retrieved_on else ""
+    words = said.words.upper() if said.status in ("retracted", "concern") else said.words
+    return f"Retraction: {words}{checked}{detail}{retrieved}"
+
+
 def require_citable(paper: Paper) -> None:
     """Stop a paper that may not be evidence.
 

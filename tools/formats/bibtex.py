@@ -10,7 +10,8 @@ from typing import Any, Final
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus
 from labwright.tools.formats.reading import Document, text_of
-from labwright.tools.formats.references import abstract_of, key_of, reference_document, standing_note
+from labwright.tools.formats.references import abstract_of, key_of, reference_document
+from labwright.tools.standing import standing_note
 
 SPECIAL: Final = {
     "\\": r"{\textbackslash}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",

@@ -11,7 +11,8 @@ from typing import Any
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus
 from labwright.tools.formats.reading import Document, text_of
-from labwright.tools.formats.references import abstract_of, key_of, reference_document, standing_note
+from labwright.tools.formats.references import abstract_of, key_of, reference_document
+from labwright.tools.standing import standing_note
 
 
 def read(path: Path, corpus: str) -> list[Document]:

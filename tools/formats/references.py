@@ -14,16 +14,6 @@ def key_of(paper: Paper) -> str:
     return re.sub(r"[^A-Za-z0-9_.:+-]+", "-", paper.id) or "paper"
 
 
-def standing_note(paper: Paper) -> str:
-    """The standing of a paper with source and date, as a reader of the citation needs it."""
-    said = paper.retraction
-    checked = f" ({said.source}, {said.checked_at})" if said.checked_at else ""
-    detail = f": {said.detail}" if said.detail else ""
-    retrieved = f"; record of {paper.retrieved_on}" if paper.retrieved_on else ""
-    words = said.words.upper() if said.status in ("retracted", "concern") else said.words
-    return f"Retraction: {words}{checked}{detail}{retrieved}"
-
-
 def abstract_of(paper: Paper) -> str:
     """The paper's abstract on one line; a summary written by this project is none."""
     return "" if paper.kind == "summary" else " ".join(paper.abstract.split())
