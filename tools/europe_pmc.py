@@ -8,8 +8,9 @@ articles that `isOpenAccess` marks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from labwright.domain import Paper, PaperIds
 from labwright.errors import SourceUnavailable
@@ -23,12 +24,89 @@ BASE_URL: Final = "https://www.ebi.ac.uk/europepmc/webservices/rest"
 PAGE: Final = 200
 """Records in one request; the service allows 1,000."""
 INTERVAL_S: Final = 0.15
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 LINKS: Final = {
     "retraction in": "RetractionIn",
     "retraction of": "RetractionOf",
     "expression of concern in": "ExpressionOfConcernIn",
     "expression of concern for": "ExpressionOfConcernFor",
 }
+
+
+class _Part(BaseModel):
+    """Of a reply: fields that are not named here are let pass, a null counts as absent."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+class _Author(_Part):
+    last: Text = Field("", alias="lastName")
+    first: Text = Field("", alias="firstName")
+    initials: Text = ""
+    group: Text = Field("", alias="collectiveName")
+
+
+class _Note(_Part):
+    type: Text = ""
+    id: Text = ""
+    reference: Text = ""
+
+
+class _Heading(_Part):
+    name: Text = Field("", alias="descriptorName")
+
+
+class _Authors(_Part):
+    listed: list[_Author] = Field([], alias="author")
+
+
+class _Notes(_Part):
+    listed: list[_Note] = Field([], alias="commentCorrection")
+
+
+class _Headings(_Part):
+    listed: list[_Heading] = Field([], alias="meshHeading")
+
+
+class _Types(_Part):
+    listed: list[str] = Field([], alias="pubType")
+
+
+class _Journal(_Part):
+    title: Text = ""
+
+
+class _Issue(_Part):
+    journal: _Journal = _Journal()
+
+
+class _Record(_Part):
+    """One record of `resultType=core`."""
+
+    id: str
+    source: str
+    pmid: Text = ""
+    pmcid: Text = ""
+    doi: Text = ""
+    title: Text = ""
+    abstract: Text = Field("", alias="abstractText")
+    year: Text = Field("", alias="pubYear")
+    open_access: Text = Field("", alias="isOpenAccess")
+    authors: _Authors = Field(_Authors(), alias="authorList")
+    journal: _Issue = Field(_Issue(), alias="journalInfo")
+    types: _Types = Field(_Types(), alias="pubTypeList")
+    headings: _Headings = Field(_Headings(), alias="meshHeadingList")
+    notes: _Notes = Field(_Notes(), alias="commentCorrectionList")
+
+
+class _Results(_Part):
+    listed: list[_Record] = Field(alias="result")
+
+
+class _Page(_Part):
+    hits: int = Field(alias="hitCount")
+    following: Text = Field("", alias="nextCursorMark")
+    results: _Results = Field(alias="resultList")
 
 
 def service(base_url: str = BASE_URL, email: str = "") -> Service:
@@ -61,12 +139,11 @@ class EuropePmcSource:
                 "cursorMark": cursor,
             }
             reply = self._transport.get("search", {**params, "pageSize": min(PAGE, limit - seen)}, _page)
-            records, hits = reply.value["resultList"]["result"], int(reply.value["hitCount"])
+            records, hits, following = reply.value.results.listed, reply.value.hits, reply.value.following
             for record in records:
                 paper = _paper(record, self.name, reply.on)
                 papers.setdefault(paper.id, paper)
             seen += len(records)
-            following = str(reply.value.get("nextCursorMark") or "")
             if seen < min(limit, hits) and (not records or following in ("", cursor)):
                 raise SourceUnavailable(f"Europe PMC ended its list after {seen} of {hits} hits; ask again")
             cursor = following
@@ -84,65 +161,51 @@ class EuropePmcSource:
         return (found[0].document() if found else "") or abstract_document(paper)
 
 
-def _page(body: bytes) -> Mapping[str, Any]:
+def _page(body: bytes) -> _Page:
     try:
-        page = json.loads(body)
+        raw = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Damaged("not whole JSON") from error
-    if isinstance(page, dict) and "errMsg" in page:
-        raise SourceUnavailable(f"Europe PMC refused the query: {plain(page['errMsg'])[:120]}")
-    if not isinstance(page, dict) or not isinstance((page.get("resultList") or {}).get("result"), list):
-        raise Damaged("no list of results")
-    if not isinstance(page.get("hitCount"), int):
-        raise Damaged("no number of hits")
-    return page
+    if isinstance(raw, dict) and "errMsg" in raw:
+        raise SourceUnavailable(f"Europe PMC refused the query: {plain(raw['errMsg'])[:120]}")
+    try:
+        return _Page.model_validate(raw)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "the whole"
+        raise Damaged(f"not a page of results: {where}") from error
 
 
-def _paper(record: Mapping[str, Any], source: str, on: str) -> Paper:
+def _paper(record: _Record, source: str, on: str) -> Paper:
     """A record of the core format; `kind` says whether its full text is open."""
-    pmid, pmcid = _text(record, "pmid"), _text(record, "pmcid")
-    name = f"pmid{pmid}" if pmid else pmcid.lower() or f"{_text(record, 'source')}{_text(record, 'id')}".lower()
-    journal = (record.get("journalInfo") or {}).get("journal") or {}
-    year = _text(record, "pubYear")
-    types = tuple(map(str, (record.get("pubTypeList") or {}).get("pubType") or ()))
-    notes = (record.get("commentCorrectionList") or {}).get("commentCorrection") or ()
-    links = {LINKS[kind]: _notice(note) for note in notes if (kind := str(note.get("type", "")).lower()) in LINKS}
-    headings = (record.get("meshHeadingList") or {}).get("meshHeading") or ()
+    links = {LINKS[kind]: _notice(n) for n in record.notes.listed if (kind := n.type.lower()) in LINKS}
+    types = tuple(map(_capitalised, record.types.listed))
     return Paper(
-        id=name,
-        ids=PaperIds(pmid=pmid, pmcid=pmcid, doi=_text(record, "doi")),
-        title=plain(record.get("title") or ""),
-        authors=_authors(record),
-        abstract=plain(record.get("abstractText") or ""),
-        year=int(year) if year.isdecimal() else None,
-        journal=plain(journal.get("title") or ""),
+        id=f"pmid{record.pmid}" if record.pmid else record.pmcid.lower() or f"{record.source}{record.id}".lower(),
+        ids=PaperIds(pmid=record.pmid, pmcid=record.pmcid, doi=record.doi),
+        title=plain(record.title),
+        authors=tuple(filter(None, map(_name, record.authors.listed))),
+        abstract=plain(record.abstract.replace("</h4>", ": ")),
+        year=int(record.year) if record.year.isdecimal() else None,
+        journal=plain(record.journal.journal.title),
         source=source,
         types=types,
-        mesh=tuple(str(heading.get("descriptorName", "")) for heading in headings),
+        mesh=tuple(heading.name for heading in record.headings.listed),
         retrieved_on=on,
-        kind="full_text" if pmcid and _text(record, "isOpenAccess") == "Y" else "abstract",
-        retraction=standing(_capitalised(types), links, checked_at=on, source="Europe PMC"),
+        kind="full_text" if record.pmcid and record.open_access == "Y" else "abstract",
+        retraction=standing(types, links, checked_at=on, source="Europe PMC"),
     )
 
 
-def _capitalised(types: tuple[str, ...]) -> tuple[str, ...]:
-    """Publication types in PubMed's spelling; Europe PMC writes some in lower case."""
-    return tuple(" ".join(w if w in ("of", "in") else w[:1].upper() + w[1:] for w in t.split()) for t in types)
+def _capitalised(kind: str) -> str:
+    """A publication type in PubMed's spelling; Europe PMC writes some in lower case."""
+    return " ".join(w if w in ("of", "in") else w[:1].upper() + w[1:] for w in kind.split())
 
 
-def _authors(record: Mapping[str, Any]) -> tuple[str, ...]:
-    names = []
-    for author in (record.get("authorList") or {}).get("author") or ():
-        family, given = _text(author, "lastName"), _text(author, "firstName") or _text(author, "initials")
-        names.append(f"{family}, {given}" if family and given else family or _text(author, "collectiveName"))
-    return tuple(name for name in names if name)
+def _name(author: _Author) -> str:
+    given = author.first or author.initials
+    return f"{author.last}, {given}" if author.last and given else author.last or author.group
 
 
-def _notice(note: Mapping[str, Any]) -> str:
-    number = f" (PMID {note['id']})" if note.get("id") else ""
-    return f"{plain(note.get('reference') or '')}{number}".strip()
-
-
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = record.get(name)
-    return "" if value is None else str(value).strip()
+def _notice(note: _Note) -> str:
+    number = f" (PMID {note.id})" if note.id else ""
+    return f"{plain(note.reference)}{number}".strip()

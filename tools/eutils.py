@@ -23,6 +23,7 @@ BASE_URL: Final = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
 NEWEST_PUBMED_DTD: Final = "https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_250101.dtd"
 SAID_CHARS: Final = 120
 _DOCTYPE = re.compile(rb'<!DOCTYPE\s+(\w+)\s+PUBLIC\s+"[^"]*"\s+"([^"]*)"\s*>')
+_ERROR = re.compile(rb"<ERROR>(.*?)</ERROR>", re.DOTALL)
 T = TypeVar("T")
 
 
@@ -101,12 +102,13 @@ def parsed(xml: bytes) -> Any:
     from Bio import Entrez
     from Bio.Entrez.Parser import CorruptedXMLError, NotXMLError, ValidationError
 
+    if said := _ERROR.search(xml, 0, 4000):
+        words = "".join(c if c.isprintable() else " " for c in said[1].decode("utf-8", "replace"))
+        raise Damaged(f"NCBI says: {words[:SAID_CHARS]}")
+    unreadable = (CorruptedXMLError, NotXMLError, ValidationError, ExpatError, ValueError, LookupError, RuntimeError)
     try:
         return Entrez.read(io.BytesIO(_with_shipped_dtd(xml)), validate=False)  # type: ignore[no-untyped-call]
-    except RuntimeError as error:  # an <ERROR> element: Biopython passes on what NCBI says
-        said = "".join(c if c.isprintable() else " " for c in str(error))[:SAID_CHARS]
-        raise Damaged(f"NCBI says: {said}") from error
-    except (CorruptedXMLError, NotXMLError, ValidationError, ExpatError, ValueError, LookupError) as error:
+    except unreadable as error:
         raise Damaged(type(error).__name__) from error
 
 

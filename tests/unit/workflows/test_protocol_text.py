@@ -84,7 +84,10 @@ def test_what_no_source_supports_is_said(store):
 
 def test_several_sources_stand_in_one_line(store):
     text = protocol_markdown(protocol(step(refs=(WHOLE,)), refs=(WHOLE, STEPS)), store)
-    assert "*Sources:* Hu and others (2006; hu2006:P1; Retraction: not checked); An old one (no year; old:P2/S1/S3; Retraction: not checked)\n" in text
+    assert (
+        "*Sources:* Hu and others (2006; hu2006:P1; Retraction: not checked); An old one (no year; old:P2/S1/S3; Retraction: not checked)\n"
+        in text
+    )
 
 
 def test_conditions_and_requirements_are_shown_where_there_are_any(store):
