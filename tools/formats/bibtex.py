@@ -61,9 +61,15 @@ def _document(key: str, fields: Mapping[str, Any], corpus: str) -> Document:
         year=int(found[0]) if found else None,
         journal=_plain(fields.get("journal") or fields.get("journaltitle") or fields.get("booktitle")),
         source=corpus,
-        mesh=tuple(filter(None, (_plain(word) for word in re.split(r"[;,]", str(fields.get("keywords") or ""))))),
+        mesh=_keywords(str(fields.get("keywords") or "")),
     )
     return reference_document(paper)
+
+
+def _keywords(raw: str) -> tuple[str, ...]:
+    """By semicolons where there are any: a MeSH descriptor may hold a comma."""
+    words = raw.split(";") if ";" in raw else raw.split(",")
+    return tuple(filter(None, map(_plain, words)))
 
 
 def _name(raw: str) -> str:
@@ -87,7 +93,7 @@ def _fields(paper: Paper) -> dict[str, str]:
         "pmid": paper.ids.pmid,
         "pmcid": paper.ids.pmcid,
         "abstract": abstract_of(paper),
-        "keywords": "; ".join(paper.mesh),
+        "keywords": "; ".join(paper.mesh) + (";" if len(paper.mesh) == 1 else ""),
         "note": standing_note(paper),
     }
     escaped = {k: v if k in (*_VERBATIM, "author") else _latex(v) for k, v in fields.items() if v}

@@ -36,7 +36,7 @@ def read(path: Path, corpus: str) -> list[Document]:
             f"recognise its text first, for example `ocrmypdf {path.name} {path.stem}.ocr.pdf`"
         )
     text = document(pages)
-    title = title or text.split("\n", 1)[0].strip()
+    title = title or _first_line(pages)
     found = DOI.search(" ".join(pages[:2]))
     ids = PaperIds(doi=found[0] if found else "")
     summary = " ".join(text.removeprefix(title).split())[:ABSTRACT_CHARS]
@@ -59,9 +59,19 @@ def document(pages: Sequence[str]) -> str:
     texts = [_paragraphs([line for line in page if _masked(line) not in heads]) for page in lines]
     whole = texts[0] if texts else ""
     for text in texts[1:]:
-        flows = whole and text[:1].islower() and not whole.endswith(SENTENCE_ENDS)
+        flows = bool(whole) and text[:1].islower() and not whole.endswith(SENTENCE_ENDS)
+        if flows and re.search(r"[a-z]-$", whole):
+            rest_of_word, _, text = text.partition(" ")
+            whole = whole[:-1] + rest_of_word
         whole += f" \f{text}" if flows else f"\n\n\f{text}"
     return whole.strip() + "\n"
+
+
+def _first_line(pages: Sequence[str]) -> str:
+    """The first line that is no running head; a title that is broken over lines is cut there."""
+    lines = [[_tidy(line) for line in page.splitlines() if line.strip()] for page in pages]
+    heads = _running_heads(lines)
+    return next((line for page in lines for line in page if _masked(line) not in heads), "untitled")
 
 
 def _extracted(path: Path) -> tuple[list[str], str]:
