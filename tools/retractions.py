@@ -159,7 +159,7 @@ def _verdict(rows: Sequence[tuple[str, str, str]]) -> tuple[str, str]:
 
 def _rows(table: Path) -> Iterator[tuple[str, str, str, str, str, str] | None]:
     """One notice a row; None for a row that says nothing about the standing of a paper."""
-    reader = csv.DictReader(io.StringIO(_text(table), newline=""))
+    reader = csv.DictReader(io.StringIO(_text(table), newline=""), strict=True)
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise UnreadableCorpus(f"{table}: no column {', '.join(missing)}; it must be Crossref's retraction_watch.csv")
