@@ -13,7 +13,6 @@ import httpx
 from labwright.errors import DownloadTooLarge, HashMismatch, SourceUnavailable
 from labwright.packages import sha256_of
 
-CHUNK: Final = 1 << 20
 TRIES: Final = 5
 """Times that a download may break off before it is given up."""
 TIMEOUT: Final = httpx.Timeout(60.0, connect=10.0)
@@ -109,7 +108,7 @@ def _receive(url: str, part: Path, most: int, client: Client) -> bool:
 
 def _append(answer: httpx.Response, part: Path, start: int, most: int) -> None:
     with part.open("ab" if start else "wb") as file:
-        for chunk in answer.iter_bytes(CHUNK):
+        for chunk in answer.iter_raw():  # as they come: what a chunk size would hold back is lost at a break
             start += len(chunk)
             _check_size(part, start, most)
             file.write(chunk)
@@ -117,7 +116,7 @@ def _append(answer: httpx.Response, part: Path, start: int, most: int) -> None:
 
 def _check_size(part: Path, size: int, most: int) -> None:
     if size > most:
-        raise DownloadTooLarge(f"{part.stem}: {size / 2**20:.0f} MiB or more; {most / 2**20:g} MiB are allowed")
+        raise DownloadTooLarge(f"{part.stem}: larger than the {most / 2**20:g} MiB that are allowed")
 
 
 def _told(content_range: str) -> int:

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -101,7 +102,8 @@ class Transport:
         key = hashlib.sha256(json.dumps([self.service.base_url, path, dict(params)]).encode()).hexdigest()
         kept = self._cache.get(key, self._today()) if self._cache and keep else None
         if kept is not None:
-            return Dated(read(kept[0]), kept[1].isoformat())
+            with suppress(Damaged):  # kept by another version, which could read it
+                return Dated(read(kept[0]), kept[1].isoformat())
         body, value = self._asked(path, params, read)
         if self._cache and keep:
             self._cache.put(key, body, self._today())
