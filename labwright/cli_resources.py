@@ -17,14 +17,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 @datasets_app.command("list")
 def datasets_list(as_json: Json = False) -> None:
-    """List the catalogue."""
-    from labwright.tools.catalogue.catalogue import load_cards
+    """List the catalogue, and the series that were added."""
+    from labwright.tools.catalogue.catalogue import all_cards
 
     if as_json:
-        emit(list(load_cards()))
+        emit(list(all_cards()))
         return
     rows = [
-        (c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in load_cards()
+        (c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in all_cards()
     ]
     table(("id", "accession", "kind", "samples", "features", "title"), rows)
 
@@ -35,6 +35,20 @@ def datasets_show(name: str) -> None:
     from labwright.tools.catalogue.catalogue import card, dataset_folder
 
     emit({**card(name), "folder": str(dataset_folder(name))})
+
+
+@datasets_app.command("add")
+def datasets_add(accession: Annotated[str, typer.Argument(metavar="GSE...")], as_json: Json = False) -> None:
+    """Make a GEO series usable: verify it, fetch its series matrix, convert it in the sandbox."""
+    from labwright.config import load_config
+    from labwright.workflows.geo_series import add_series
+
+    with Screen() as screen:
+        added = add_series(accession, load_config(), screen.say)
+    if as_json:
+        emit(added)
+    else:
+        typer.echo(f"{added['id']}: {added['n_samples']} samples, {added['n_features']} features; {added['title']}")
 
 
 @datasets_app.command("verify")

@@ -145,7 +145,7 @@ def find_dataset(state: RunState, *, m: Materials) -> RunState:
 
 
 def _in_geo(m: Materials) -> list[dict[str, Any]]:
-    """Series that GEO holds on the objective: shown to the reader, since their files have no converter."""
+    """Series that GEO holds on the objective: shown to the reader, who can add one before the next run."""
     if not m.config.literature.geo:
         return []
     try:
@@ -160,10 +160,11 @@ def _in_geo(m: Materials) -> list[dict[str, Any]]:
     return [
         {
             **asdict(search.Choice(id=s.id, title=s.title, similarity=round(float(n), 4), probability=None, score=0.0)),
-            "reason": f"not used: in GEO, {s.organism}, {s.n_samples} samples, but not in the catalogue of data sets "
-            "that labwright can read",
+            "reason": f"not used: in GEO, {s.organism}, {s.n_samples} samples, but not among the data sets of this "
+            f"machine; `labwright datasets add {s.id}` tries to add it",
         }
         for s, n in zip(series, near, strict=True)
+        if s.id.lower() not in m.cards
     ]
 
 

@@ -64,9 +64,9 @@ def files() -> Iterator[Files]:
             self.end_headers()
             rest = body[start:]
             rest = rest[: served.breaks.pop(0)] if served.breaks else rest
+            served.sent += len(rest)
             try:
                 self.wfile.write(rest)
-                served.sent += len(rest)
             except OSError:
                 pass  # the client had enough
 
