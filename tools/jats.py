@@ -58,7 +58,6 @@ class Article:
     """`Family, Given`, in the order of the article."""
     journal: str
     year: int | None
-    licence: str
     abstract: tuple[str, ...]
     """Paragraphs, headings among them."""
     sections: tuple[Section, ...]
@@ -127,7 +126,6 @@ def _article(node: ElementTree.Element) -> Article:
         authors=tuple(filter(None, map(_author, meta.iterfind("contrib-group/contrib")))),
         journal=_prose(node.find("front/journal-meta//journal-title")),
         year=min(map(int, years)) if years else None,
-        licence=_licence(meta),
         abstract=tuple(_paragraphs(abstract)) if abstract is not None else (),
         sections=tuple(_sections(body, "", 0)) if body is not None else (),
         figures=tuple(_figure(figure) for part in rest for figure in part.iter("fig")),
@@ -151,14 +149,6 @@ def _author(contrib: ElementTree.Element) -> str:
         return ""
     family, given = _prose(contrib.find(".//surname")), _prose(contrib.find(".//given-names"))
     return f"{family}, {given}" if family and given else family or _prose(contrib.find("collab"))
-
-
-def _licence(meta: ElementTree.Element) -> str:
-    licence = meta.find("permissions/license")
-    if licence is None:
-        return ""
-    links = [v for node in licence.iter() for k, v in node.attrib.items() if k.endswith("href") and "licenses" in v]
-    return links[0] if links else licence.get("license-type", "") or _prose(licence)[:120]
 
 
 def _sections(node: ElementTree.Element, title: str, depth: int) -> Iterator[Section]:

@@ -2,7 +2,7 @@
 
 A .txt or .md file is one document, titled by its first line. A .jsonl file holds one document a line:
 an object with `title` and `text` (or `abstract`), and optionally `id`, `pmid`, `pmcid`, `doi`, `year`,
-`journal`, `authors`, `types`, `mesh`, `kind`, `retraction`. Other formats become such lines when they are added
+`journal`, `authors`, `types`, `mesh`, and `kind` ("abstract" or "full_text"). Other formats become such lines when they are added
 (`labwright.tools.corpus_files`).
 """
 
@@ -188,7 +188,9 @@ def _document(fields: Mapping[str, Any], fallback: str, corpus: str) -> tuple[Pa
 
 def _described(paper: Paper, fields: Mapping[str, Any]) -> Paper:
     """The paper with what the line says beyond the plain fields; what is of another form is left out."""
-    told = {name: fields[name] for name in ("authors", "types", "mesh", "kind", "retraction") if fields.get(name)}
+    told = {name: fields[name] for name in ("authors", "types", "mesh") if fields.get(name)}
+    if fields.get("kind") in ("abstract", "full_text"):  # a summary is ours alone, and no file can vouch for a standing
+        told["kind"] = fields["kind"]
     try:
         return Paper.model_validate({**paper.model_dump(), **told})
     except ValidationError:

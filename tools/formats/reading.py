@@ -76,7 +76,9 @@ def files_in(path: Path) -> list[Path]:
 def as_line(document: Document) -> dict[str, Any]:
     """A document as a line of a .jsonl file of a corpus; a bare reference has its title for a text."""
     paper, text = document
-    fields = paper.model_dump(mode="json", exclude={"source", "helpfulness", "reason", "ids", "id"})
+    fields = paper.model_dump(
+        mode="json", include={"title", "authors", "abstract", "year", "journal", "types", "mesh", "kind"}
+    )
     return {**fields, **paper.ids.model_dump(), "text": text or paper.title}
 
 

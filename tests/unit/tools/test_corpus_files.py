@@ -172,3 +172,19 @@ def test_the_commands(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPat
     assert "Retraction: none known (Retraction Watch" in exported
     run.invoke(app, ["corpus", "export", "embedded", "--format", "csl", "--out", str(tmp_path / "e.json")])
     assert len(json.loads((tmp_path / "e.json").read_text())) >= 54
+
+
+def test_a_line_cannot_vouch_for_its_own_standing_nor_pass_for_a_summary_of_ours(tmp_path: Path) -> None:
+    line = {
+        "title": "T",
+        "text": "Body of it.",
+        "kind": "summary",
+        "retraction": {"status": "none", "source": "me"},
+        "authors": ["Doe, J"],
+    }
+    odd = {"title": "U", "text": "Another body.", "authors": 7, "mesh": {"a": 1}, "kind": ["x"]}
+    (tmp_path / "x.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(odd) + "\n")
+    add_files(tmp_path / "corpora", "mine", [tmp_path / "x.jsonl"])
+    first, second = LocalCorpus(tmp_path / "corpora" / "mine", hashed_encoder).papers()
+    assert (first.kind, first.retraction.status, first.authors) == ("user", "unknown", ("Doe, J",))
+    assert (second.kind, second.authors, second.mesh) == ("user", (), ())

@@ -73,7 +73,6 @@ def test_an_article_is_read_into_its_parts() -> None:
     assert (article.ids.pmid, article.ids.pmcid, article.ids.doi) == ("11", "PMC77", "10.1/x")
     assert (article.title, article.journal, article.year) == ("IL-6 in 12C cells", "Cells", 2019)
     assert article.authors == ("Doe, Jane", "The Group")
-    assert article.licence == "https://creativecommons.org/licenses/by/4.0/"
     assert [(s.title, s.depth) for s in article.sections] == [("", 1), ("Methods", 1), ("Cells", 2)]
     assert [f.label for f in article.figures] == ["Figure 1", "Figure 2"]
     assert article.tables[0].rows == (("Arm", "n"), ("drug", "12"), ("placebo", "11"))
