@@ -2,8 +2,8 @@
 
 A .txt or .md file is one document, titled by its first line. A .jsonl file holds one document a line:
 an object with `title` and `text` (or `abstract`), and optionally `id`, `pmid`, `pmcid`, `doi`, `year`,
-`journal`, `authors`, `types`, `mesh`, and `kind` ("abstract" or "full_text"). Other formats become such lines when they are added
-(`labwright.tools.corpus_files`).
+`journal`, `authors`, `types`, `mesh`, and `kind` ("abstract" or "full_text"). Other formats become such
+lines when they are added (`labwright.tools.corpus_files`).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,10 +66,8 @@ def files() -> Iterator[Files]:
             rest = body[start:]
             rest = rest[: served.breaks.pop(0)] if served.breaks else rest
             served.sent += len(rest)
-            try:
+            with suppress(OSError):  # the client may have had enough
                 self.wfile.write(rest)
-            except OSError:
-                pass  # the client had enough
 
         def log_message(self, *_args: Any) -> None:
             """Say nothing."""
