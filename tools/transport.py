@@ -104,9 +104,9 @@ class Transport:
         if kept is not None:
             with suppress(Damaged):  # kept by another version, which could read it
                 return Dated(read(kept[0]), kept[1].isoformat())
-        body, value = self._asked(path, params, read)
+        reply, value = self._until_good("GET", path, params, read)
         if self._cache and keep:
-            self._cache.put(key, body, self._today())
+            self._cache.put(key, reply.content, self._today())
         return Dated(value, self._today().isoformat())
 
     def size(self, path: str) -> int | None:
@@ -118,10 +118,6 @@ class Transport:
         reply = self._until_good("HEAD", path, {}, lambda body: None, missing_is=404)[0]
         told = reply.headers.get("Content-Length", "")
         return int(told) if reply.is_success and told.isdecimal() else None
-
-    def _asked(self, path: str, params: Mapping[str, Value], read: Callable[[bytes], T]) -> tuple[bytes, T]:
-        reply, value = self._until_good("GET", path, params, read)
-        return reply.content, value
 
     def _until_good(
         self, method: str, path: str, params: Mapping[str, Value], read: Callable[[bytes], T], *, missing_is: int = 0
