@@ -41,10 +41,13 @@ def datasets_show(name: str) -> None:
 def datasets_add(accession: Annotated[str, typer.Argument(metavar="GSE...")], as_json: Json = False) -> None:
     """Make a GEO series usable: verify it, fetch its series matrix, convert it in the sandbox."""
     from labwright.config import load_config
+    from labwright.sandbox.connect import connect
     from labwright.workflows.geo_series import add_series
 
+    config = load_config()
+    run_job = connect(config.sandbox).run
     with Screen() as screen:
-        added = add_series(accession, load_config(), screen.say)
+        added = add_series(accession, run_job, config.literature.max_download_mib, screen.say)
     if as_json:
         emit(added)
     else:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labwright.config import Config, cache_dir
+from labwright.config import cache_dir
 from labwright.errors import NoUsableData
 from labwright.lease import compute_lease
 from labwright.packages import sha256_of
-from labwright.sandbox.connect import connect
 from labwright.tools.catalogue import catalogue
 from labwright.tools.catalogue.refresh import refreshed
 from labwright.tools.download import download
@@ -24,12 +23,15 @@ from labwright.workflows.data import RunJob, run_conversion
 from labwright.workflows.literature_sources import geo_source
 
 
-def add_series(accession: str, config: Config, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def add_series(
+    accession: str, run_job: RunJob, max_mib: int, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
     """Add a series to the data sets of this machine.
 
     Args:
         accession: of a series on one platform whose series matrix holds values.
-        config: where conversions run, and how large a download may be.
+        run_job: runs the conversion in the sandbox.
+        max_mib: largest download, MiB.
         say: shows progress.
 
     Returns:
@@ -42,8 +44,7 @@ def add_series(accession: str, config: Config, say: Callable[[str], None] = lamb
     known = next((c for c in catalogue.load_cards() if accession.upper() == c["accession"]), None)
     if known is not None:
         raise NoUsableData(f"{accession} is in the catalogue already, as {known['id']}")
-    run_job: RunJob = connect(config.sandbox).run
-    card = _fetched(accession.upper(), config.literature.max_download_mib, say)
+    card = _fetched(accession.upper(), max_mib, say)
     say(f"converting {card['id']} in the sandbox")
     with tempfile.TemporaryDirectory(prefix=f"{card['id']}-", dir=_made(cache_dir() / "datasets")) as scratch:
         fresh = _made(Path(scratch) / "converted")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from labwright.config import Config
 from labwright.errors import NoUsableData
 from labwright.sandbox.contract import Job
 from labwright.tools.catalogue import catalogue
@@ -64,7 +63,7 @@ def geo(monkeypatch, tmp_path):
 def test_a_series_is_added_and_analysed(geo, sandbox, tmp_path):
     said.geo_answers(geo, size=len(matrix()))
     geo.answer(matrix())
-    card = add_series("GSE777777", Config())
+    card = add_series("GSE777777", sandbox.run, 8)
     assert (card["n_samples"], card["n_features"]) == (N, 60)
     assert card["groups"] == {"treatment": {"drug": 8, "none": 8}}
     assert catalogue.card("gse777777")["files"] == card["files"]
@@ -88,8 +87,8 @@ def test_a_series_is_added_and_analysed(geo, sandbox, tmp_path):
 
 def test_a_series_that_is_catalogued_or_not_verified_is_not_added(geo, sandbox):
     with pytest.raises(NoUsableData, match="GSE52778 is in the catalogue already, as airway"):
-        add_series("GSE52778", Config())
+        add_series("GSE52778", sandbox.run, 8)
     said.geo_answers(geo, n=15)
     with pytest.raises(NoUsableData, match=r"GSE777777 cannot be used: .*15 sample records, not 16"):
-        add_series("GSE777777", Config())
+        add_series("GSE777777", sandbox.run, 8)
     assert catalogue.added_cards() == ()
