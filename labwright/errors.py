@@ -66,7 +66,7 @@ class NoUsableData(RunFailed):
 
 
 class DownloadTooLarge(RunFailed):
-    """A file is larger than `[literature] max_download_mib` or the pinned size allows."""
+    """A file is larger than its limit allows, such as `[literature] max_download_mib`."""
 
 
 class DiskFull(RunFailed):

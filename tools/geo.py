@@ -130,7 +130,7 @@ class GeoSource:
         """
         if self._files is None:
             raise ValueError("made without GEO's file server")
-        folder = f"series/{accession[:-3]}nnn/{accession}/matrix"
+        folder = f"series/GSE{accession[3:-3]}nnn/{accession}/matrix"
         names = self._files.get(f"{folder}/", {}, lambda body: _MATRIX.findall(body.decode("utf-8", "replace"))).value
         sizes = {f"{folder}/{name}": self._files.size(f"{folder}/{name}") for name in dict.fromkeys(names)}
         return {path: size for path, size in sizes.items() if size is not None}

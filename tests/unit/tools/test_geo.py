@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from labwright.domain import Dataset
-from labwright.tools.geo import Sample, groups, soft_samples
+from labwright.tools.geo import GeoSource, Sample, groups, soft_samples
 from labwright.tools.geo_card import columns, series_card
-from labwright.tools.transport import Damaged
+from labwright.tools.transport import Damaged, Dated
 
 
 def test_real_soft_text_is_read(test_data: Path) -> None:
@@ -60,3 +61,31 @@ def test_a_card_holds_no_text_that_breaks_a_line() -> None:
     assert len(card["title"]) <= 200
     assert card["description"] == "d e"
     assert Dataset.model_validate({**card, "n_samples": 3}).kind == "expression"
+
+
+@pytest.mark.parametrize(
+    ("accession", "folder"),
+    [
+        ("GSE16", "GSEnnn/GSE16"),
+        ("GSE999", "GSEnnn/GSE999"),
+        ("GSE52778", "GSE52nnn/GSE52778"),
+        ("GSE123456", "GSE123nnn/GSE123456"),
+    ],
+)
+def test_a_series_lies_in_the_folder_of_its_thousand(accession: str, folder: str) -> None:
+    """As GEO's file server sorts them; two platforms give two files, and one without a size is not there."""
+    names = [f"{accession}-GPL570_series_matrix.txt.gz", f"{accession}-GPL96_series_matrix.txt.gz"]
+    asked: list[str] = []
+
+    class Files:
+        def get(self, path: str, params: dict[str, str], read: Any) -> Dated[Any]:
+            asked.append(path)
+            return Dated(read("".join(f'<a href="{name}">' for name in names).encode()), "2026-01-02")
+
+        def size(self, path: str) -> int | None:
+            return 7 if "GPL96" in path else None
+
+    nothing: Any = None
+    files: Any = Files()
+    assert GeoSource(nothing, nothing, files).matrix_sizes(accession) == {f"series/{folder}/matrix/{names[1]}": 7}
+    assert asked == [f"series/{folder}/matrix/"]
