@@ -77,3 +77,10 @@ def test_without_a_model_similarity_decides():
 
 def test_fused_of_equal_values_is_zero():
     assert fused({"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 0.5}) == {"a": 0.0, "b": 0.0}
+
+
+def test_a_retraction_found_for_one_query_holds_for_all():
+    retracted = Retraction(status="retracted", source="PubMed")
+    answers = {"q1": [paper("a", 5, retraction=retracted)], "q2": [paper("a", 5), paper("b", 5)]}
+    found = find_papers(list(answers), lambda query, limit: answers[query], 5)
+    assert {p.id: p.retraction.status for p in found} == {"a": "retracted", "b": "unknown"}
