@@ -18,6 +18,7 @@ from labwright.agents.texts import whole
 from labwright.domain import Analysis, Objective, Paper, Quote, Report, ReportPart, ReportStep
 from labwright.models.ask import Session, Value, ask, choose
 from labwright.tools.evidence import sentences
+from labwright.tools.standing import require_citable
 
 MOST_SENTENCES = 14
 OUTLINE, ADVICE, DONE = 170, 130, 150
@@ -74,7 +75,14 @@ def passages(
     document: str,
     encode: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Quote]:
-    """The sentences put before the model, in reading order: all, or those nearest to the objective."""
+    """The sentences put before the model, in reading order: all, or those nearest to the objective.
+
+    Every quote of a run is one of these, so what may not be evidence is stopped here.
+
+    Raises:
+        RetractedEvidence: the paper is retracted, or is itself a notice.
+    """
+    require_citable(paper)
     found = [q for q in sentences(paper.id, document) if q.text.rstrip(".") != paper.title.rstrip(".")]
     if len(found) <= MOST_SENTENCES:
         return found

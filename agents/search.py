@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from labwright.agents.prompting import prompt
 from labwright.domain import Objective, Paper
 from labwright.models.ask import Session, Value, ask, choose, score
+from labwright.tools.standing import worst
 
 ABSTRACT_CHARS = 300
 CARDS_ASKED = 6
@@ -76,7 +77,8 @@ def find_papers(queries: Sequence[str], search: Callable[[str, int], list[Paper]
     points: dict[str, float] = {}
     for query in queries:
         for rank, paper in enumerate(search(query, limit)):
-            found[paper.id] = paper
+            said = worst(found.get(paper.id, paper).retraction, paper.retraction)  # of any source, for any query
+            found[paper.id] = paper.model_copy(update={"retraction": said})
             points[paper.id] = points.get(paper.id, 0.0) + 1.0 / (10 + rank)
     order = sorted(found, key=lambda i: (-points[i], i))[:limit]
     return [found[i] for i in order]
@@ -126,8 +128,8 @@ def keep_papers(papers: Sequence[Paper], threshold: float, most: int) -> list[Pa
     ordered = sorted(papers, key=lambda p: (-(p.helpfulness or 0.0), p.id))
     marked, kept = [], 0
     for paper in ordered:
-        if paper.retraction.status == "retracted":
-            reason = "dropped: retracted"
+        if not paper.retraction.citable:
+            reason = f"dropped: {paper.retraction.words} ({paper.retraction.source})"
         elif paper.helpfulness is None:
             reason = "dropped: could not be scored"
         elif paper.helpfulness < threshold:

@@ -112,8 +112,10 @@ class RunFiles:
     def papers(self) -> list[Paper]:
         """Every paper found, in the order of the screening."""
         listed = self.read(list[Paper], "papers", "_screening.json") or []
+        stored = {paper.id: paper for paper in self._all(Paper, "papers")}  # newer: what was obtained, and its standing
         known = {paper.id for paper in listed}
-        return [*listed, *(paper for paper in self._all(Paper, "papers") if paper.id not in known)]
+        found = [stored.get(paper.id, paper) for paper in listed]
+        return [*found, *(paper for name, paper in stored.items() if name not in known)]
 
     def report(self, paper: str) -> Report | None:
         """What was read in a paper."""

@@ -24,6 +24,7 @@ from labwright.domain import (
 )
 from labwright.eval.report_files import RunFiles
 from labwright.eval.report_quotes import QuoteView, Segment, anchor, quote_view, quotes_of, segments
+from labwright.tools.full_text import Wanted
 
 KINDS = {
     "abstract": "abstract only; its methods section was not seen",
@@ -78,6 +79,8 @@ class Literature:
     queries: list[str]
     screened: list[Paper]
     kept: list[PaperView]
+    wanted: list[Wanted] = field(default_factory=list)
+    """Papers that no open route gave in full."""
     parts: dict[tuple[str, str], PartRead] = field(default_factory=dict)
 
     @property
@@ -100,6 +103,7 @@ def literature(files: RunFiles) -> Literature:
     documents = {p.id: files.document(p.id) for p in read}
     views = [_paper_view(files, paper, reports.get(paper.id), (documents, every)) for paper in read]
     found = Literature(files.read(list[str], "papers", "_queries.json") or [], screened, views)
+    found.wanted = files.read(list[Wanted], "papers", "_full_text_wanted.json") or []
     found.parts = {(view.paper.id, part.part.id): part for view in views for part in view.parts}
     return found
 

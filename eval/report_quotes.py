@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from labwright.domain import Quote, Report
+from labwright.tools.formats.pdf import page_of
 
 AROUND = 260
 """Characters shown on each side of a quote."""
@@ -70,6 +71,8 @@ def quote_view(quote: Quote, document: str | None) -> QuoteView:
     where = f"characters {quote.start}-{quote.end}"
     if document is None:
         return QuoteView(text=quote.text, status="no document", anchor="", where=where)
+    page = page_of(document, quote.start)
+    where = f"page {page}, {where}" if page else where
     found = document[quote.start : quote.end]
     if found != quote.text:
         return QuoteView(text=quote.text, status="mismatch", anchor="", where=where, found=found[:600])

@@ -166,6 +166,7 @@ def limits(found: Literature, tasks: Sequence[TaskView], reviews: Sequence[Revie
     said += [QUOTED] if found.quotes else []
     kinds = Counter(view.paper.kind for view in found.kept)
     unchecked = sum(view.paper.retraction.status == "unknown" for view in found.kept)
+    doubted = sum(view.paper.retraction.status == "concern" for view in found.kept)
     refused = sum(not any(review.accepted for review in table.reviews) for table in reviews)
     whole = len(found.kept)
     counted = (
@@ -175,6 +176,7 @@ def limits(found: Literature, tasks: Sequence[TaskView], reviews: Sequence[Revie
             "their quotes are quotes of the summaries, not of the papers.",
         ),
         (kinds["abstract"], f"Read as abstracts, methods sections unseen: {kinds['abstract']} of {whole} papers."),
+        (doubted, f"Under an expression of concern: {doubted} of {whole} papers."),
         (unchecked, f"Retraction not checked: {unchecked} of {whole} papers."),
         (refused, f"In {refused} of {len(reviews)} reviews no candidate was accepted; the best scored went on."),
         (unsupported, f"Parts and steps of the protocol that no source supports: {unsupported}."),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
-from labwright.cli_resources import bench_app, corpus_app, datasets_app, models_app
+from labwright.cli_resources import bench_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, table
 from labwright.errors import LabwrightError
@@ -158,7 +159,9 @@ def show(name: Annotated[str, typer.Argument(metavar="RUN")], out: Out = RUNS, a
 @app.command()
 def search(
     query: str,
-    source: Annotated[list[str] | None, typer.Option(help="embedded, pubmed, pmc or a corpus; repeatable.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="embedded, pubmed, pmc, europepmc or a corpus; repeatable.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
     as_json: Json = False,
 ) -> None:
@@ -166,14 +169,20 @@ def search(
     from labwright.config import cache_dir
     from labwright.models.embedding import CachedEncoder
     from labwright.tools.sources import deduplicate
-    from labwright.workflows.literature_sources import open_sources
+    from labwright.workflows.literature_sources import check_retractions, open_sources
 
-    opened = open_sources(source or ["embedded"], CachedEncoder(cache_dir() / "embeddings.sqlite"))
-    papers = deduplicate([p for s in opened for p in s.search(query, limit)])[:limit]
+    def note(text: str) -> None:
+        typer.echo(text, err=True)
+
+    names = source or ["embedded"]
+    opened = open_sources(names, CachedEncoder(cache_dir() / "embeddings.sqlite"), note)
+    found = deduplicate([p for s in opened for p in s.search(query, limit)])[:limit]
+    papers = check_retractions(found, names, note)
     if as_json:
         emit([p.model_dump(mode="json") for p in papers])
     else:
-        table(("id", "year", "title"), [(p.id, p.year or "", p.title) for p in papers])
+        rows = [(p.id, p.year or "", p.retraction.words, p.title) for p in papers]
+        table(("id", "year", "retraction", "title"), rows)
 
 
 @app.command()

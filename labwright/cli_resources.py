@@ -1,65 +1,30 @@
-"""Commands on what runs stand on: corpora, data sets, models, benchmarks."""
+"""Commands on what runs stand on: data sets, models, benchmarks."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from labwright.cli_screen import Screen, emit, table
 
-corpus_app = typer.Typer(no_args_is_help=True, help="Literature kept on this machine.")
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
 models_app = typer.Typer(no_args_is_help=True, help="Embedded models.")
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks; each figure by its name.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
-@corpus_app.command("add")
-def corpus_add(name: str, files: Annotated[list[Path], typer.Argument(help=".jsonl, .txt or .md, UTF-8")]) -> None:
-    """Add documents to a corpus of your own."""
-    from labwright.tools.local_corpus import add_documents
-    from labwright.workflows.literature_sources import corpora_dir
-
-    added = add_documents(corpora_dir(), name, files)
-    typer.echo(f"{len(added)} files in corpus {name}; name it in [literature] sources")
-
-
-@corpus_app.command("list")
-def corpus_list(as_json: Json = False) -> None:
-    """List the corpora."""
-    from labwright.tools.corpus.records import load_records
-    from labwright.tools.local_corpus import corpus_names
-    from labwright.workflows.literature_sources import corpora_dir
-
-    rows = [("embedded", f"{len(load_records())} summaries written for labwright")]
-    rows += [(name, str(corpora_dir() / name)) for name in corpus_names(corpora_dir())]
-    if as_json:
-        emit([{"name": n, "what": w} for n, w in rows])
-    else:
-        table(("corpus", "what"), rows)
-
-
-@corpus_app.command("search")
-def corpus_search(name: str, query: str, limit: int = 10, as_json: Json = False) -> None:
-    """Search one corpus."""
-    from labwright.cli import search
-
-    search(query, [name], limit, as_json)
-
-
 @datasets_app.command("list")
 def datasets_list(as_json: Json = False) -> None:
-    """List the catalogue."""
-    from labwright.tools.catalogue.catalogue import load_cards
+    """List the catalogue, and the series that were added."""
+    from labwright.tools.catalogue.catalogue import all_cards
 
     if as_json:
-        emit(list(load_cards()))
+        emit(list(all_cards()))
         return
     rows = [
-        (c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in load_cards()
+        (c["id"], c.get("accession", ""), c["kind"], c["n_samples"], c["n_features"], c["title"]) for c in all_cards()
     ]
     table(("id", "accession", "kind", "samples", "features", "title"), rows)
 
@@ -72,13 +37,30 @@ def datasets_show(name: str) -> None:
     emit({**card(name), "folder": str(dataset_folder(name))})
 
 
+@datasets_app.command("add")
+def datasets_add(accession: Annotated[str, typer.Argument(metavar="GSE...")], as_json: Json = False) -> None:
+    """Make a GEO series usable: verify it, fetch its series matrix, convert it in the sandbox."""
+    from labwright.config import load_config
+    from labwright.sandbox.connect import connect
+    from labwright.workflows.geo_series import add_series
+
+    config = load_config()
+    run_job = connect(config.sandbox).run
+    with Screen() as screen:
+        added = add_series(accession, run_job, config.literature.max_download_mib, screen.say)
+    if as_json:
+        emit(added)
+    else:
+        typer.echo(f"{added['id']}: {added['n_samples']} samples, {added['n_features']} features; {added['title']}")
+
+
 @datasets_app.command("verify")
 def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], as_json: Json = False) -> None:
     """Confirm that a data set exists and is what its card says; GEO accessions are looked up there."""
     from labwright.config import load_config
     from labwright.workflows.verification import verify_accession
 
-    found = verify_accession(name, load_config().sandbox)
+    found = verify_accession(name, load_config())
     if as_json:
         emit(found)
     else:

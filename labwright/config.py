@@ -81,7 +81,7 @@ class LiteratureConfig(_Section):
     """`[literature]`: where papers come from and how many are read."""
 
     sources: tuple[str, ...] = ("embedded",)
-    """Any of embedded, pubmed, pmc, and the names of added corpora."""
+    """Any of embedded, pubmed, pmc, europepmc, and the names of added corpora."""
     geo: bool = False
     """Also list the series that GEO holds on the objective (see `labwright datasets verify`)."""
     candidates: int = Field(8, ge=1, le=200)
@@ -92,6 +92,8 @@ class LiteratureConfig(_Section):
     """Papers to read in full."""
     helpfulness: float = Field(2.8, ge=1, le=5)
     """A paper is kept at this expected helpfulness (1-5) or above."""
+    max_download_mib: int = Field(512, ge=1)
+    """Largest data file that is fetched, MiB; a data set with a larger one is not verified."""
 
 
 class ReviewConfig(_Section):

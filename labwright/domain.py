@@ -46,12 +46,35 @@ class PaperIds(Thing):
     doi: str = ""
 
 
+_STANDING = {
+    "unknown": "not checked",
+    "none": "none known",
+    "retracted": "retracted",
+    "concern": "expression of concern",
+    "notice": "a notice about another paper",
+}
+
+
 class Retraction(Thing):
     """What is known of a paper's standing."""
 
-    status: Literal["unknown", "none", "retracted", "concern"] = "unknown"
+    status: Literal["unknown", "none", "retracted", "concern", "notice"] = "unknown"
+    """"unknown" means not checked; "notice" marks a text that is itself a notice about another paper."""
     checked_at: str = ""
+    """Date as of which `source` says so, ISO."""
     source: str = ""
+    detail: str = ""
+    """The notice and its reason, as far as the source gives them."""
+
+    @property
+    def words(self) -> str:
+        """The status as a reader needs it."""
+        return _STANDING[self.status]
+
+    @property
+    def citable(self) -> bool:
+        """Whether the paper may be evidence."""
+        return self.status not in ("retracted", "notice")
 
 
 class Paper(Thing):
@@ -60,11 +83,19 @@ class Paper(Thing):
     id: str
     ids: PaperIds = PaperIds()
     title: str
+    authors: tuple[str, ...] = ()
+    """`Family, Given`, in the order of the paper; a group under its own name."""
     abstract: str
     year: int | None = None
     journal: str = ""
     source: str
     """Name of the literature source it came from."""
+    types: tuple[str, ...] = ()
+    """Publication types as PubMed names them."""
+    mesh: tuple[str, ...] = ()
+    """MeSH descriptors, or keywords of a user's reference file."""
+    retrieved_on: str = ""
+    """Date of the reply that this record is read from, ISO; empty for papers that came with a file."""
     kind: Literal["abstract", "full_text", "summary", "user"] = "abstract"
     """"summary" marks a text written by this project: a quote from it is a quote of the summary."""
     retraction: Retraction = Retraction()

@@ -7,6 +7,7 @@ LabwrightError                  one clear line: what, where, how to mend
 │   └── ConfigInvalid           a configuration file or variable is wrong
 ├── RunFailed                   exit 1: the run cannot go on; what is finished is kept
 │   ├── NoLiterature            no paper was found, or none was kept
+│   ├── DownloadTooLarge        a file is larger than the configuration allows
 │   ├── NoUsableData            no catalogued data set can carry an analysis of the objective
 │   └── DiskFull                the run folder cannot be written
 ├── BudgetExhausted             exit 3: a limit on tokens, money or seconds was reached
@@ -17,6 +18,7 @@ LabwrightError                  one clear line: what, where, how to mend
 │   └── KeyMissing              an API key is not in the environment
 ├── AnswerInvalid               a model's answer failed its schema after every repair
 ├── ReferenceUnresolved         a reference names no stored report, part or span
+├── RetractedEvidence           a quote was asked of a retracted paper, or of a notice
 ├── SandboxBroken               the sandbox failed (never: the command failed, that is a result)
 ├── SourceUnavailable           a literature or data source did not answer usefully
 └── MetricUndefined             a figure was asked of nothing
@@ -61,6 +63,10 @@ class NoLiterature(RunFailed):
 
 class NoUsableData(RunFailed):
     """No data set in reach can carry an analysis of the objective."""
+
+
+class DownloadTooLarge(RunFailed):
+    """A file is larger than its limit allows, such as `[literature] max_download_mib`."""
 
 
 class DiskFull(RunFailed):
@@ -113,6 +119,23 @@ class AnswerInvalid(LabwrightError):
 
 class ReferenceUnresolved(LabwrightError):
     """A reference names no stored report, part or span."""
+
+
+class RetractedEvidence(LabwrightError):
+    """A paper that may not be evidence was about to become some.
+
+    Attributes:
+        paper: its id.
+        status: "retracted", or "notice" for a notice about another paper.
+        source: who says so.
+    """
+
+    def __init__(self, *, paper: str, status: str, source: str) -> None:
+        what = "is retracted" if status == "retracted" else "is itself a notice of retraction or concern"
+        super().__init__(f"{paper} {what} ({source}); it cannot be evidence")
+        self.paper = paper
+        self.status = status
+        self.source = source
 
 
 class SandboxBroken(LabwrightError):

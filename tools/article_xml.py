@@ -1,4 +1,4 @@
-"""PubMed records and PMC full texts as papers and plain text."""
+"""PubMed records as papers."""
 
 from __future__ import annotations
 
@@ -6,49 +6,85 @@ import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from xml.etree import ElementTree
 
 from labwright.domain import Paper, PaperIds, Retraction
-from labwright.errors import SourceUnavailable
+from labwright.tools.standing import standing
+from labwright.tools.transport import Dated
 
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _SPACE = re.compile(r"\s+")
-_SKIPPED = {"table-wrap", "fig", "disp-formula", "xref", "ref-list", "fn", "supplementary-material"}
 
 
-def pubmed_papers(parsed: Mapping[str, Any], source: str, checked_at: str) -> list[Paper]:
-    """Papers of a parsed PubmedArticleSet, in its order; records without an abstract are left out.
+def pubmed_papers(reply: Dated[Any], source: str) -> Iterator[Paper]:
+    """Papers of a parsed PubmedArticleSet, books' chapters among them, each with the date of the reply.
 
     Args:
-        parsed: what `labwright.tools.eutils.parse` made of an efetch reply.
+        reply: what `labwright.tools.eutils.parsed` made of an efetch reply.
         source: name of the literature source.
-        checked_at: date on which the reply came, for the retraction status.
     """
-    papers = (_pubmed_paper(article, source, checked_at) for article in parsed.get("PubmedArticle", ()))
-    return [paper for paper in papers if paper.abstract]
+    for record in reply.value.get("PubmedArticle", ()):
+        yield _article(record, source, reply.on)
+    for record in reply.value.get("PubmedBookArticle", ()):
+        yield _chapter(record["BookDocument"], source, reply.on)
 
 
-def _pubmed_paper(record: Mapping[str, Any], source: str, checked_at: str) -> Paper:
+def _article(record: Mapping[str, Any], source: str, on: str) -> Paper:
     citation = record["MedlineCitation"]
     article = citation["Article"]
     journal = article["Journal"]
     pmid = str(citation["PMID"])
+    types = tuple(str(kind) for kind in article.get("PublicationTypeList", ()))
     return Paper(
         id=f"pmid{pmid}",
-        ids=_ids(record, pmid),
+        ids=_ids(record.get("PubmedData", {}).get("ArticleIdList", ()), pmid),
         title=plain(article["ArticleTitle"]),
+        authors=_authors(article.get("AuthorList", ())),
         abstract=_abstract(article),
-        year=_year(journal["JournalIssue"]["PubDate"]),
+        year=_year(journal.get("JournalIssue", {}).get("PubDate", {})),
         journal=plain(journal.get("Title", "")),
         source=source,
-        retraction=_standing(citation, article, checked_at),
+        types=types,
+        mesh=tuple(str(h["DescriptorName"]) for h in citation.get("MeshHeadingList", ())),
+        retrieved_on=on,
+        retraction=standing(types, _links(citation), checked_at=on, source="PubMed"),
     )
 
 
-def _ids(record: Mapping[str, Any], pmid: str) -> PaperIds:
-    listed = record.get("PubmedData", {}).get("ArticleIdList", ())
-    found = {str(item.attributes.get("IdType", "")): str(item) for item in listed}
+def _chapter(book: Mapping[str, Any], source: str, on: str) -> Paper:
+    pmid = str(book["PMID"])
+    return Paper(
+        id=f"pmid{pmid}",
+        ids=_ids(book.get("ArticleIdList", ()), pmid),
+        title=plain(book.get("ArticleTitle") or book["Book"].get("BookTitle", "")),
+        abstract=_abstract(book),
+        year=_year(book["Book"].get("PubDate", {})),
+        journal=plain(book["Book"].get("BookTitle", "")),
+        source=source,
+        types=tuple(str(kind) for kind in book.get("PublicationType", ())),
+        retrieved_on=on,
+        retraction=Retraction(status="none", checked_at=on, source="PubMed"),
+    )
+
+
+def _links(citation: Mapping[str, Any]) -> dict[str, str]:
+    links: dict[str, str] = {}
+    for note in citation.get("CommentsCorrectionsList", ()):
+        number = f" (PMID {note['PMID']})" if note.get("PMID") else ""
+        links.setdefault(str(note.attributes.get("RefType", "")), f"{plain(note.get('RefSource', ''))}{number}".strip())
+    return links
+
+
+def _ids(listed: Any, pmid: str) -> PaperIds:
+    found = {str(item.attributes.get("IdType", "")): str(item).strip() for item in listed}
     return PaperIds(pmid=pmid, pmcid=found.get("pmc", ""), doi=found.get("doi", ""))
+
+
+def _authors(listed: Any) -> tuple[str, ...]:
+    names = []
+    for author in listed:
+        family, given = plain(author.get("LastName", "")), plain(author.get("ForeName", ""))
+        names.append(f"{family}, {given}" if family and given else family or plain(author.get("CollectiveName", "")))
+    return tuple(name for name in names if name)
 
 
 def _abstract(article: Mapping[str, Any]) -> str:
@@ -64,90 +100,6 @@ def _year(date: Mapping[str, Any]) -> int | None:
     return int(found[0]) if found else None
 
 
-def _standing(citation: Mapping[str, Any], article: Mapping[str, Any], checked_at: str) -> Retraction:
-    types = {str(kind) for kind in article.get("PublicationTypeList", ())}
-    notes = {str(n.attributes.get("RefType", "")) for n in citation.get("CommentsCorrectionsList", ())}
-    if "Retracted Publication" in types or "RetractionIn" in notes:
-        return Retraction(status="retracted", checked_at=checked_at, source="PubMed")
-    if "ExpressionOfConcernIn" in notes:
-        return Retraction(status="concern", checked_at=checked_at, source="PubMed")
-    return Retraction(status="none", checked_at=checked_at, source="PubMed")
-
-
 def plain(text: object) -> str:
     """Text without mark-up, entities and runs of white space."""
     return _SPACE.sub(" ", html.unescape(_TAG.sub("", str(text)))).strip()
-
-
-def pmc_articles(xml: bytes) -> Iterator[ElementTree.Element]:
-    """The articles of a PMC efetch reply.
-
-    Raises:
-        SourceUnavailable: the reply is cut off or not JATS.
-    """
-    try:
-        root = ElementTree.fromstring(xml)  # noqa: S314 - no external entities; expat bounds expansion
-    except ElementTree.ParseError as error:
-        raise SourceUnavailable(f"PMC sent a reply that cannot be read ({error})") from error
-    return root.iter("article")
-
-
-def pmc_paper(article: ElementTree.Element, source: str) -> Paper:
-    """Title, identifiers and abstract of one JATS article; the abstract is empty when it has none."""
-    nodes = article.iterfind(".//front//article-id")
-    ids = {node.get("pub-id-type", ""): (node.text or "").strip() for node in nodes}
-    pmcid = (ids.get("pmcid") or ids.get("pmc") or ids.get("pmcaid") or "").upper().removeprefix("PMC")
-    texts = [node.text or "" for node in article.iterfind(".//front//pub-date/year")]
-    years = [int(text) for text in texts if text.isdecimal()]
-    abstract = article.find(".//front//abstract")
-    return Paper(
-        id=f"pmc{pmcid}",
-        ids=PaperIds(pmid=ids.get("pmid", ""), pmcid=f"PMC{pmcid}" if pmcid else "", doi=ids.get("doi", "")),
-        title=_prose(article.find(".//front//article-title")),
-        abstract=" ".join(_paragraphs(abstract)) if abstract is not None else "",
-        year=min(years) if years else None,
-        journal=_prose(article.find(".//front//journal-title")),
-        source=source,
-        kind="full_text",
-    )
-
-
-def pmc_text(article: ElementTree.Element) -> str:
-    """The article as a document: title, abstract, then every section under its heading.
-
-    Tables, figures, formulas, citations marks and references are left out. Empty when the publisher
-    gives PMC no body to pass on.
-    """
-    body = article.find("body")
-    if body is None:
-        return ""
-    blocks = [_prose(article.find(".//front//article-title"))]
-    abstract = article.find(".//front//abstract")
-    if abstract is not None:
-        blocks += ["Abstract", *_paragraphs(abstract)]
-    blocks += _paragraphs(body)
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _paragraphs(node: ElementTree.Element) -> list[str]:
-    blocks: list[str] = []
-    for child in node:
-        if child.tag in _SKIPPED:
-            continue
-        if child.tag in ("p", "title"):
-            blocks.append(_prose(child))
-        else:
-            blocks += _paragraphs(child)
-    return [block for block in blocks if block]
-
-
-def _prose(node: ElementTree.Element | None) -> str:
-    return "" if node is None else _SPACE.sub(" ", "".join(_strings(node))).strip()
-
-
-def _strings(node: ElementTree.Element) -> Iterator[str]:
-    yield node.text or ""
-    for child in node:
-        if child.tag not in _SKIPPED:
-            yield from _strings(child)
-        yield child.tail or ""

@@ -1,4 +1,4 @@
-"""PubMed, PubMed Central and GEO through the NCBI E-utilities.
+"""PubMed and PubMed Central through the NCBI E-utilities.
 
 Results come by relevance, not by date. When NCBI cannot be reached every call raises SourceUnavailable,
 within the connection limit of the configuration, so that a run can go on with the embedded corpus.
@@ -6,24 +6,32 @@ within the connection limit of the configuration, so that a run can go on with t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
 from typing import Any, Final
 
-from labwright.domain import Dataset, Paper
+from labwright.domain import Paper
 from labwright.errors import SourceUnavailable
-from labwright.tools.article_xml import pmc_articles, pmc_paper, pmc_text, pubmed_papers
+from labwright.tools.article_xml import pubmed_papers
 from labwright.tools.eutils import Eutils
+from labwright.tools.jats import Article, articles
+from labwright.tools.sources import abstract_document, bare_doi
 
-BATCH: Final = 100
-"""Most ids in one request; longer addresses are refused."""
-_ACCESSION = re.compile(r"\b(?:GSE|GPL|GSM|GDS)\d+\b")
+BATCH: Final = 200
+"""Records in one request, and ids in one address."""
+FULL_TEXTS: Final = 50
+"""Full texts in one request."""
+MOST: Final = 10_000
+"""PubMed gives out no more ids than this for one query."""
 
 
-def geo_accessions(text: str) -> set[str]:
-    """The GEO accessions that a text names: upper case, bounded by word ends."""
-    return set(_ACCESSION.findall(text))
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search named: the ids, and where NCBI keeps the list."""
+
+    uids: tuple[str, ...]
+    web_env: str = ""
+    query_key: str = ""
 
 
 class PubMedSource:
@@ -31,31 +39,51 @@ class PubMedSource:
 
     name = "pubmed"
 
-    def __init__(self, eutils: Eutils, *, today: Callable[[], date] = date.today) -> None:
-        """Search through `eutils`; `today` dates the retraction status."""
+    def __init__(self, eutils: Eutils, note: Callable[[str], None] = lambda text: None) -> None:
+        """Search through `eutils`; `note` is told what PubMed named but did not give out."""
         self._eutils = eutils
-        self._today = today
+        self._note = note
 
     def search(self, query: str, limit: int) -> list[Paper]:
         """At most `limit` papers that have an abstract, most relevant first.
 
+        A list longer than one batch stays on NCBI's history server and is fetched from there in batches;
+        a record that a batch leaves out is asked for once more by its number.
+
         Raises:
             SourceUnavailable: NCBI did not answer or sent something unusable.
         """
-        return self.fetch(_esearch(self._eutils, "pubmed", query, limit))
+        found = search_ids(self._eutils, "pubmed", query, min(limit, MOST))
+        papers = self._from_history(found) if found.web_env else self._records(found.uids)
+        if left := [uid for uid in found.uids if uid not in papers]:
+            papers |= self._records(left)
+        if lost := [uid for uid in found.uids if uid not in papers]:
+            self._note(f"PubMed named {len(lost)} records that it did not give out: {', '.join(lost[:5])}")
+        return [papers[uid] for uid in found.uids if uid in papers and papers[uid].abstract]
 
     def fetch(self, pmids: Sequence[str]) -> list[Paper]:
-        """The papers of these PMIDs, in their order; those without an abstract are left out.
+        """The papers of these PMIDs, in their order; what PubMed does not know is left out.
 
         Raises:
             SourceUnavailable: NCBI did not answer or sent something unusable.
         """
-        papers: dict[str, Paper] = {}
-        for batch in _batches(pmids):
-            parsed = self._eutils.read("efetch", {"db": "pubmed", "id": ",".join(batch)})
-            for paper in pubmed_papers(parsed, self.name, self._today().isoformat()):
-                papers[paper.ids.pmid] = paper
-        return [papers[pmid] for pmid in pmids if pmid in papers]
+        papers = self._records(pmids)
+        return [papers[pmid] for pmid in dict.fromkeys(pmids) if pmid in papers]
+
+    def by_doi(self, dois: Sequence[str]) -> dict[str, Paper]:
+        """DOI (lower case, bare) to the paper that PubMed holds under it.
+
+        Raises:
+            SourceUnavailable: NCBI did not answer or sent something unusable.
+        """
+        wanted = {bare_doi(doi) for doi in dois} - {""}
+        found: dict[str, Paper] = {}
+        for batch in batches(sorted(wanted), 50):
+            query = " OR ".join(f'"{doi}"[AID]' for doi in batch)
+            for paper in self.fetch(search_ids(self._eutils, "pubmed", query, BATCH).uids):
+                if bare_doi(paper.ids.doi) in wanted:
+                    found[bare_doi(paper.ids.doi)] = paper
+        return found
 
     def pmcids(self, pmids: Sequence[str]) -> dict[str, str]:
         """PMID to PMCID, for those that PubMed Central holds.
@@ -64,10 +92,10 @@ class PubMedSource:
             SourceUnavailable: NCBI did not answer or sent something unusable.
         """
         links: dict[str, str] = {}
-        for batch in _batches(pmids):
+        for batch in batches(list(dict.fromkeys(pmids)), BATCH):
             # One `id` parameter each: a comma-joined list would come back as one merged link set.
             params = {"dbfrom": "pubmed", "db": "pmc", "linkname": "pubmed_pmc", "id": batch}
-            for link_set in self._eutils.read("elink", params):
+            for link_set in self._eutils.read("elink", params).value:
                 links.update(_first_link(link_set))
         return links
 
@@ -78,7 +106,23 @@ class PubMedSource:
             SourceUnavailable: NCBI did not answer or sent something unusable.
         """
         pmcid = paper.ids.pmcid or self.pmcids([paper.ids.pmid]).get(paper.ids.pmid, "")
-        return (_full_text(self._eutils, pmcid) if pmcid else "") or _abstract_document(paper)
+        return (_full_text(self._eutils, pmcid) if pmcid else "") or abstract_document(paper)
+
+    def _records(self, pmids: Sequence[str]) -> dict[str, Paper]:
+        papers: dict[str, Paper] = {}
+        for batch in batches(list(dict.fromkeys(pmids)), BATCH):
+            reply = self._eutils.read("efetch", {"db": "pubmed", "id": ",".join(batch)})
+            papers |= {paper.ids.pmid: paper for paper in pubmed_papers(reply, self.name)}
+        return papers
+
+    def _from_history(self, found: Found) -> dict[str, Paper]:
+        papers: dict[str, Paper] = {}
+        where = {"db": "pubmed", "WebEnv": found.web_env, "query_key": found.query_key}
+        for start in range(0, len(found.uids), BATCH):
+            most = min(BATCH, len(found.uids) - start)
+            reply = self._eutils.read("efetch", {**where, "retstart": start, "retmax": most}, keep=False)
+            papers |= {paper.ids.pmid: paper for paper in pubmed_papers(reply, self.name)}
+        return papers
 
 
 class PmcSource:
@@ -89,6 +133,7 @@ class PmcSource:
     def __init__(self, eutils: Eutils) -> None:
         """Search through `eutils`."""
         self._eutils = eutils
+        self._texts: dict[str, str] = {}
 
     def search(self, query: str, limit: int) -> list[Paper]:
         """At most `limit` papers that have an abstract, most relevant first.
@@ -96,11 +141,16 @@ class PmcSource:
         Raises:
             SourceUnavailable: NCBI did not answer or sent something unusable.
         """
-        papers: list[Paper] = []
-        for batch in _batches(_esearch(self._eutils, "pmc", query, limit)):
-            xml = self._eutils.get("efetch", {"db": "pmc", "id": ",".join(batch), "retmode": "xml"})
-            papers += [pmc_paper(article, self.name) for article in pmc_articles(xml)]
-        return [paper for paper in papers if paper.abstract]
+        papers: dict[str, Paper] = {}
+        uids = search_ids(self._eutils, "pmc", query, min(limit, MOST)).uids
+        for batch in batches(uids, FULL_TEXTS):
+            params = {"db": "pmc", "id": ",".join(batch), "retmode": "xml"}
+            reply = self._eutils.get("efetch", params, articles)
+            for article in reply.value:
+                paper = article.paper(self.name).model_copy(update={"retrieved_on": reply.on})
+                papers[paper.id.removeprefix("pmc")] = paper
+                self._texts[paper.id] = article.document()
+        return [papers[uid] for uid in uids if uid in papers and papers[uid].abstract]
 
     def text(self, paper: Paper) -> str:
         """The full text when PMC gives it out, else title and abstract.
@@ -108,68 +158,31 @@ class PmcSource:
         Raises:
             SourceUnavailable: NCBI did not answer or sent something unusable.
         """
-        return _full_text(self._eutils, paper.ids.pmcid) or _abstract_document(paper)
+        known = self._texts.get(paper.id)
+        return (known if known is not None else _full_text(self._eutils, paper.ids.pmcid)) or abstract_document(paper)
 
 
-class GeoSource:
-    """Data sets of the Gene Expression Omnibus: what they are, not their values."""
+def search_ids(eutils: Eutils, db: str, term: str, limit: int) -> Found:
+    """Ids by relevance, each once; with more than one batch also where NCBI keeps them.
 
-    name = "geo"
-
-    def __init__(self, eutils: Eutils) -> None:
-        """Search through `eutils`."""
-        self._eutils = eutils
-
-    def search(self, query: str, limit: int) -> list[Dataset]:
-        """At most `limit` series, most relevant first.
-
-        Raises:
-            SourceUnavailable: NCBI did not answer or sent something unusable.
-        """
-        return self._summaries(_esearch(self._eutils, "gds", f"({query}) AND gse[Entry Type]", limit))
-
-    def verify(self, accession: str) -> Dataset | None:
-        """The facts that GEO holds about an accession; None when it knows no such accession.
-
-        Raises:
-            ValueError: the text is not a GEO accession.
-            SourceUnavailable: NCBI did not answer or sent something unusable.
-        """
-        if not _ACCESSION.fullmatch(accession):
-            raise ValueError(f"{accession!r} is not a GEO accession")
-        uids = _esearch(self._eutils, "gds", f"{accession}[ACCN]", 20)
-        return next((found for found in self._summaries(uids) if found.accession == accession), None)
-
-    def _summaries(self, uids: Sequence[str]) -> list[Dataset]:
-        found: list[Dataset] = []
-        for batch in _batches(uids):
-            summaries = self._eutils.read("esummary", {"db": "gds", "id": ",".join(batch)})
-            found += [_dataset(summary) for summary in summaries]
-        return found
-
-
-def _dataset(summary: Mapping[str, Any]) -> Dataset:
-    accession = str(summary.get("Accession", ""))
-    n_samples = summary.get("n_samples")  # an int of Biopython's own kind, whose str() is not a number
-    return Dataset(
-        id=accession,
-        accession=accession,
-        title=str(summary.get("title", "")),
-        description=str(summary.get("summary", "")),
-        organism=str(summary.get("taxon", "")),
-        assay=str(summary.get("gdsType", "")),
-        n_samples=int(n_samples) if n_samples else None,
-        source={"archive": "GEO", "uid": str(summary.get("Id", ""))},
-        verified=bool(accession and summary.get("taxon") and summary.get("gdsType") and n_samples),
-        verification="accession, organism, assay and number of samples as GEO states them (esummary, db=gds)",
-    )
-
-
-def _esearch(eutils: Eutils, db: str, term: str, limit: int) -> list[str]:
-    found = eutils.read("esearch", {"db": db, "term": term, "retmax": limit, "sort": "relevance"})
-    if "IdList" not in found:
+    Raises:
+        SourceUnavailable: NCBI did not answer or sent something unusable.
+    """
+    long = db == "pubmed" and limit > BATCH
+    params: dict[str, str | int] = {"db": db, "term": term, "retmax": limit, "sort": "relevance"}
+    found = eutils.read("esearch", {**params, "usehistory": "y"} if long else params, keep=not long).value
+    if not isinstance(found, Mapping) or "IdList" not in found:
         raise SourceUnavailable(f"NCBI esearch refused the query on {db}")
-    return [str(uid) for uid in found["IdList"]][:limit]
+    uids = [str(uid) for uid in found["IdList"]]
+    distinct = tuple(dict.fromkeys(uids))[:limit]
+    if not long or len(distinct) < min(len(uids), limit) or len(distinct) <= BATCH:
+        return Found(distinct)  # positions in the history list would not be those of the ids
+    return Found(distinct, str(found.get("WebEnv", "")), str(found.get("QueryKey", "")))
+
+
+def batches(uids: Sequence[str], most: int) -> Iterable[list[str]]:
+    """The ids in lists of at most `most`."""
+    return (list(uids[start : start + most]) for start in range(0, len(uids), most))
 
 
 def _first_link(link_set: Mapping[str, Any]) -> dict[str, str]:
@@ -182,14 +195,6 @@ def _first_link(link_set: Mapping[str, Any]) -> dict[str, str]:
 
 def _full_text(eutils: Eutils, pmcid: str) -> str:
     number = pmcid.upper().removeprefix("PMC")
-    xml = eutils.get("efetch", {"db": "pmc", "id": number, "retmode": "xml"})
-    article = next(iter(pmc_articles(xml)), None)
-    return "" if article is None else pmc_text(article)
-
-
-def _abstract_document(paper: Paper) -> str:
-    return f"{paper.title}\n\nAbstract\n\n{paper.abstract}\n"
-
-
-def _batches(uids: Sequence[str]) -> Iterable[list[str]]:
-    return (list(uids[start : start + BATCH]) for start in range(0, len(uids), BATCH))
+    reply = eutils.get("efetch", {"db": "pmc", "id": number, "retmode": "xml"}, articles)
+    article: Article | None = next(iter(reply.value), None)
+    return "" if article is None else article.document()

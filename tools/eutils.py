@@ -1,4 +1,4 @@
-"""HTTP to the NCBI E-utilities: rate, retries, time limits, and XML read by Biopython.
+"""The NCBI E-utilities: rate and identity as NCBI asks for them, and XML read by Biopython.
 
 Biopython's own opener has neither a time limit nor a configurable address, and its parser fetches a
 document type definition that it does not ship; so the transport is ours and the parsing is Biopython's,
@@ -10,22 +10,21 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-import httpx
-
-from labwright.errors import SourceUnavailable
+from labwright.tools.reply_cache import ReplyCache
+from labwright.tools.transport import Damaged, Dated, Service, Transport, Value
 
 BASE_URL: Final = "https://eutils.ncbi.nlm.nih.gov/entrez/eutils"
 NEWEST_PUBMED_DTD: Final = "https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_250101.dtd"
-RETRIED: Final = frozenset({429, 500, 502, 503, 504})
-LONGEST_WAIT_S: Final = 8.0
+SAID_CHARS: Final = 120
 _DOCTYPE = re.compile(rb'<!DOCTYPE\s+(\w+)\s+PUBLIC\s+"[^"]*"\s+"([^"]*)"\s*>')
-
-Value = str | int | Sequence[str]
+_ERROR = re.compile(rb"<ERROR>(.*?)</ERROR>", re.DOTALL)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ class EutilsConfig:
     read_s: float = 30.0
     """Longest silence while a reply is being read, seconds."""
     attempts: int = 4
-    """Tries of a request that is answered with 429 or 5xx."""
+    """Tries of a request that is answered with 429 or 5xx, breaks off, or comes back damaged."""
 
     @property
     def interval_s(self) -> float:
@@ -52,81 +51,65 @@ class EutilsConfig:
 
 
 class Eutils:
-    """One service; keeps the rate over all its requests. Not safe to share between threads."""
+    """One service; keeps the rate over all its requests. Safe to share between threads."""
 
     def __init__(
         self,
         config: EutilsConfig,
         *,
+        cache: ReplyCache | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         """Prepare; nothing is sent."""
-        self._config = config
-        self._sleep = sleep
-        self._clock = clock
-        self._next_start = 0.0
-        timeout = httpx.Timeout(config.read_s, connect=config.connect_s)
-        self._client = httpx.Client(timeout=timeout, follow_redirects=True)
+        service = Service(
+            name="NCBI",
+            base_url=config.base_url,
+            interval_s=config.interval_s,
+            identity={"tool": "labwright", "email": config.email, "api_key": config.api_key},
+            connect_s=config.connect_s,
+            read_s=config.read_s,
+            attempts=config.attempts,
+        )
+        self._transport = Transport(service, cache=cache, sleep=sleep, clock=clock, today=today)
 
-    def get(self, tool: str, params: Mapping[str, Value]) -> bytes:
-        """The raw reply of one utility, for example `esearch`.
+    def get(self, tool: str, params: Mapping[str, Value], read: Callable[[bytes], T], *, keep: bool = True) -> Dated[T]:
+        """The reply of one utility, for example `esearch`, read by `read` and dated.
 
         Raises:
-            SourceUnavailable: no connection, no reply in time, or an error status after every try.
+            SourceUnavailable: no connection, no whole reply in time, or an error status after every try.
         """
-        wait_s = 1.0
-        for attempt in range(1, self._config.attempts + 1):
-            reply = self._send(tool, params)
-            if reply.is_success:
-                return reply.content
-            if reply.status_code not in RETRIED or attempt == self._config.attempts:
-                raise SourceUnavailable(f"NCBI {tool} answered {reply.status_code} ({attempt} tries)")
-            self._sleep(_waiting_time(reply, wait_s))
-            wait_s *= 2
-        raise SourceUnavailable(f"NCBI {tool}: no try was allowed")
+        return self._transport.get(f"{tool}.fcgi", params, read, keep=keep)
 
-    def read(self, tool: str, params: Mapping[str, Value]) -> Any:
+    def read(self, tool: str, params: Mapping[str, Value], *, keep: bool = True) -> Dated[Any]:
         """The reply of one utility, parsed by Biopython.
 
         Raises:
             SourceUnavailable: as `get`, or the reply is not whole or not XML of the E-utilities.
         """
-        return parse(self.get(tool, {**params, "retmode": "xml"}), tool)
-
-    def _send(self, tool: str, params: Mapping[str, Value]) -> httpx.Response:
-        now = self._clock()
-        if now < self._next_start:
-            self._sleep(self._next_start - now)
-        self._next_start = max(now, self._next_start) + self._config.interval_s
-        known = {"tool": "labwright", "email": self._config.email, "api_key": self._config.api_key}
-        query: dict[str, Any] = {**params, **{name: value for name, value in known.items() if value}}
-        try:
-            return self._client.get(f"{self._config.base_url}/{tool}.fcgi", params=query)
-        except httpx.HTTPError as error:
-            # The message of httpx may hold the address with the key in it: only its type is passed on.
-            raise SourceUnavailable(f"NCBI {tool} cannot be reached ({type(error).__name__})") from None
+        return self.get(tool, {**params, "retmode": "xml"}, parsed, keep=keep)
 
 
-def parse(xml: bytes, tool: str) -> Any:
+def parsed(xml: bytes) -> Any:
     """E-utilities XML as Biopython's nested lists and mappings; never goes to the network.
 
     Raises:
-        SourceUnavailable: the text is cut off, not XML, or not of a kind that Biopython knows.
+        Damaged: the text is cut off, not XML, not of a kind that Biopython knows, or an error message of NCBI.
     """
+    from xml.parsers.expat import ExpatError
+
     from Bio import Entrez
     from Bio.Entrez.Parser import CorruptedXMLError, NotXMLError, ValidationError
 
+    if said := _ERROR.search(xml, 0, 4000):
+        words = "".join(c if c.isprintable() else " " for c in said[1].decode("utf-8", "replace"))
+        raise Damaged(f"NCBI says: {words[:SAID_CHARS]}")
+    unreadable = (CorruptedXMLError, NotXMLError, ValidationError, ExpatError, ValueError, LookupError, RuntimeError)
     try:
         return Entrez.read(io.BytesIO(_with_shipped_dtd(xml)), validate=False)  # type: ignore[no-untyped-call]
-    except (CorruptedXMLError, NotXMLError, ValidationError, ValueError, RuntimeError) as error:
-        reason = type(error).__name__
-        raise SourceUnavailable(f"NCBI {tool} sent a reply that cannot be read ({reason})") from error
-
-
-def _waiting_time(reply: httpx.Response, planned_s: float) -> float:
-    asked = reply.headers.get("Retry-After", "")
-    return min(max(planned_s, float(asked) if asked.isdecimal() else 0.0), LONGEST_WAIT_S)
+    except unreadable as error:
+        raise Damaged(type(error).__name__) from error
 
 
 def _with_shipped_dtd(xml: bytes) -> bytes:

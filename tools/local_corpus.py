@@ -2,7 +2,8 @@
 
 A .txt or .md file is one document, titled by its first line. A .jsonl file holds one document a line:
 an object with `title` and `text` (or `abstract`), and optionally `id`, `pmid`, `pmcid`, `doi`, `year`,
-`journal`.
+`journal`, `authors`, `types`, `mesh`, and `kind` ("abstract" or "full_text"). Other formats become such
+lines when they are added (`labwright.tools.corpus_files`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus, WrongUse
 from labwright.tools.index import Encoder, Index
@@ -21,7 +24,7 @@ from labwright.tools.index import Encoder, Index
 SUFFIXES = (".jsonl", ".txt", ".md")
 ABSTRACT_CHARS = 1500
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_RESERVED = ("embedded", "pubmed", "pmc", "geo")
+_RESERVED = ("embedded", "pubmed", "pmc", "europepmc", "geo")
 
 
 class LocalCorpus:
@@ -90,7 +93,7 @@ def add_documents(corpora: Path, name: str, paths: Sequence[Path]) -> list[Path]
         taken = ", ".join(_RESERVED)
         raise WrongUse(f"corpus name {name!r}: use lower-case letters, digits, _ and -, but none of {taken}")
     for path in paths:
-        if not list(_documents_of(path, name)):
+        if not list(documents_of(path, name)):
             raise UnreadableCorpus(f"{path}: no document in it; remove it or fill it")
     folder = corpora / name
     names = [path.name for path in paths]
@@ -116,10 +119,15 @@ def _documents(folder: Path) -> Iterator[tuple[Paper, str]]:
         raise UnreadableCorpus(f"{folder}: no such corpus; use `labwright corpus add {folder.name} FILE`")
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES:
-            yield from _documents_of(path, folder.name)
+            yield from documents_of(path, folder.name)
 
 
-def _documents_of(path: Path, corpus: str) -> Iterator[tuple[Paper, str]]:
+def documents_of(path: Path, corpus: str) -> Iterator[tuple[Paper, str]]:
+    """The documents of one .jsonl, .txt or .md file.
+
+    Raises:
+        UnreadableCorpus: the file cannot be read as documents.
+    """
     text = _read(path)
     if path.suffix != ".jsonl":
         if text.strip():
@@ -164,14 +172,26 @@ def _document(fields: Mapping[str, Any], fallback: str, corpus: str) -> tuple[Pa
     body = field("text") or field("abstract")
     title = field("title") or body.splitlines()[0].lstrip("# ").strip()
     year = field("year")
+    abstract = field("abstract") or ("" if "kind" in fields else body[:ABSTRACT_CHARS])
     paper = Paper(
         id=re.sub(r"[^A-Za-z0-9._-]+", "-", field("id") or fallback),
         ids=PaperIds(pmid=field("pmid"), pmcid=field("pmcid"), doi=field("doi")),
         title=title[:300],
-        abstract=(field("abstract") or body)[:ABSTRACT_CHARS],
+        abstract=abstract,
         year=int(year) if year.isdecimal() and len(year) <= 4 else None,
         journal=field("journal"),
         source=corpus,
         kind="user",
     )
-    return paper, body if body.startswith(("#", title)) else f"{title}\n\n{body}"
+    return _described(paper, fields), body if body.startswith(("#", title)) else f"{title}\n\n{body}"
+
+
+def _described(paper: Paper, fields: Mapping[str, Any]) -> Paper:
+    """The paper with what the line says beyond the plain fields; what is of another form is left out."""
+    told = {name: fields[name] for name in ("authors", "types", "mesh") if fields.get(name)}
+    if fields.get("kind") in ("abstract", "full_text"):  # a summary is ours alone, and no file can vouch for a standing
+        told["kind"] = fields["kind"]
+    try:
+        return Paper.model_validate({**paper.model_dump(), **told})
+    except ValidationError:
+        return paper

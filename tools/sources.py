@@ -1,6 +1,6 @@
 """Where papers come from: one protocol, the embedded corpus, and corpora that users add.
 
-The network sources are in `labwright.tools.entrez`; they meet the same protocol.
+The network sources are in `labwright.tools.entrez` and `labwright.tools.europe_pmc`; they meet the same protocol.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Protocol
 from labwright.domain import Paper, PaperIds
 from labwright.tools.corpus.records import Record, load_records
 from labwright.tools.index import Encoder, Index
+from labwright.tools.standing import worst
+
+_RESOLVER = re.compile(r"^(?:https?://(?:dx\.)?doi\.org/|doi:\s*)")
 
 
 class LiteratureSource(Protocol):
@@ -74,11 +77,22 @@ def _paper_of(record: Record) -> Paper:
     )
 
 
+def abstract_document(paper: Paper) -> str:
+    """The document to store when only the abstract is to be had."""
+    return f"{paper.title}\n\nAbstract\n\n{paper.abstract}\n"
+
+
+def bare_doi(doi: str) -> str:
+    """A DOI in lower case, without the address of a resolver or the prefix `doi:`."""
+    return _RESOLVER.sub("", doi.strip().lower())
+
+
 def deduplicate(papers: Iterable[Paper]) -> list[Paper]:
     """One paper per PMCID, then per DOI, then per PMID; the later record wins, the earlier place is kept.
 
     A paper without the identifier of a pass is keyed by its title in that pass. The order of the three
     passes matters: two papers that share only a DOI stay apart in the first pass and meet in the second.
+    The record that is kept has the graver standing of the two, so that no retraction is lost.
     """
     kept = list(papers)
     for key in (_pmcid_key, _doi_key, _pmid_key):
@@ -89,6 +103,9 @@ def deduplicate(papers: Iterable[Paper]) -> list[Paper]:
 def _last_of_each(papers: Sequence[Paper], key: Callable[[Paper], str]) -> list[Paper]:
     by_key: dict[str, Paper] = {}
     for paper in papers:
+        earlier = by_key.get(key(paper))
+        if earlier is not None and earlier.retraction != paper.retraction:
+            paper = paper.model_copy(update={"retraction": worst(earlier.retraction, paper.retraction)})
         by_key[key(paper)] = paper
     return list(by_key.values())
 
@@ -99,7 +116,7 @@ def _pmcid_key(paper: Paper) -> str:
 
 
 def _doi_key(paper: Paper) -> str:
-    doi = paper.ids.doi.lower().removeprefix("https://doi.org/")
+    doi = bare_doi(paper.ids.doi)
     return f"doi {doi}" if doi else _title_key(paper)
 
 

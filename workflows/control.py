@@ -18,7 +18,7 @@ from labwright.models.calls import Budget, CallLog
 from labwright.models.weights import Progress, silent
 from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
-from labwright.tools.catalogue.catalogue import load_cards
+from labwright.tools.catalogue.catalogue import all_cards
 from labwright.workflows.materials import Materials
 
 THREAD = "run"
@@ -205,7 +205,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
     from labwright.config import ROLES
     from labwright.models.embedding import CachedEncoder
     from labwright.workflows.baselines import rules_only
-    from labwright.workflows.literature_sources import open_sources
+    from labwright.workflows.literature_sources import check_retractions, open_sources
 
     encode = CachedEncoder(cache_dir() / "embeddings.sqlite")
     sessions = rules_only()
@@ -218,8 +218,9 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         log=log,
         sessions=sessions,
         encode=encode,
-        sources=open_sources(config.literature.sources, encode),
-        cards={card["id"]: card for card in load_cards()},
+        sources=open_sources(config.literature.sources, encode, log.note),
+        check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),
+        cards={card["id"]: card for card in all_cards()},
         sandbox=equipment.sandbox,
         seed=options.seed,
         say=options.say,

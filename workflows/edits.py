@@ -7,11 +7,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from labwright.domain import Part, Protocol, Ref, Report, Step
-from labwright.errors import ReferenceUnresolved, WrongUse
+from labwright.domain import Paper, Part, Protocol, Ref, Report, Step
+from labwright.errors import ReferenceUnresolved, RetractedEvidence, WrongUse
 from labwright.store import RunStore
 from labwright.tools.analysis.contracts import OPERATORS, feasible, validate_params
 from labwright.tools.catalogue.catalogue import card
+from labwright.tools.standing import require_citable
 from labwright.workflows.protocol_text import protocol_markdown
 
 
@@ -32,7 +33,7 @@ def accept_edit(store: RunStore, path: Path) -> Protocol:
         raise WrongUse(
             f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; see docs/protocol.schema.json"
         ) from error
-    except (ValueError, ReferenceUnresolved) as error:
+    except (ValueError, ReferenceUnresolved, RetractedEvidence) as error:
         raise WrongUse(f"{path}: {error}") from error
     old = store.read(store.folder / "protocol.json", Protocol)
     store.write(store.folder / f"protocol.v{old.version}.json", old)
@@ -98,12 +99,14 @@ def resolve(store: RunStore, ref: Ref) -> None:
 
     Raises:
         ReferenceUnresolved: one of them does not exist.
+        RetractedEvidence: the paper is retracted.
     """
     path = store.path("reports", f"{ref.paper}.json")
     stored = path.is_file() and store.path("papers", f"{ref.paper}.json").is_file()
     report = store.read(path, Report) if stored else None
     if report is None or report.paper != ref.paper:  # file names are made safe, so two ids can share one
         raise ReferenceUnresolved(f"there is no report of {ref.paper!r} in this run")
+    require_citable(store.read(store.path("papers", f"{ref.paper}.json"), Paper))
     part = next((p for p in report.parts if p.id == ref.part), None)
     if part is None:
         raise ReferenceUnresolved(f"the report of {ref.paper} has no part {ref.part!r}")

@@ -32,6 +32,8 @@ class Materials:
     """None for a role plays it by rules alone."""
     encode: Encoder
     sources: Sequence[LiteratureSource]
+    check_retractions: Callable[[Sequence[Paper]], list[Paper]] = list
+    """Gives papers the standing that can be found out; the default leaves them as their source gave them."""
     cards: Mapping[str, Mapping[str, Any]]
     sandbox: Sandbox
     seed: int

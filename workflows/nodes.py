@@ -14,6 +14,7 @@ from labwright.agents.analyses import choose_operators, ordered
 from labwright.agents.parameters import NAMED, named_features
 from labwright.agents.reviewer import refine
 from labwright.domain import Analysis, Dataset, Part, Protocol, Report, Review, Task
+from labwright.errors import RetractedEvidence
 from labwright.safety.code_screen import screen_code
 from labwright.tools.analysis.contracts import OPERATORS
 from labwright.tools.index import Index
@@ -31,9 +32,14 @@ def each_paper(state: RunState) -> list[Send]:
 
 def read(one: One, *, m: Materials) -> dict[str, Any]:
     """Read one paper into a report, and rate its parts."""
-    paper = m.papers([one["id"]])[0]
+    [paper] = m.check_retractions(m.papers([one["id"]]))  # a register may have been imported since it was kept
+    m.store.write(m.store.path("papers", f"{paper.id}.json"), paper)
     document = m.store.path("papers", f"{paper.id}.txt").read_text(encoding="utf-8")
-    shown = literature.passages(m.objective, paper, document, m.encode)
+    try:
+        shown = literature.passages(m.objective, paper, document, m.encode)
+    except RetractedEvidence as error:
+        m.log.note(f"{error}; it was not read")
+        return {}
     if not shown:
         m.log.note(f"{paper.id} holds no sentence that could be quoted; it was not read")
         return {}

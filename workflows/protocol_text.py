@@ -5,6 +5,7 @@ from __future__ import annotations
 from labwright.domain import Paper, Protocol, Ref
 from labwright.store import RunStore
 from labwright.tools.analysis.contracts import OPERATORS
+from labwright.tools.standing import standing_note
 
 
 def protocol_markdown(protocol: Protocol, store: RunStore) -> str:
@@ -41,5 +42,5 @@ def _cited(label: str, refs: tuple[Ref, ...], store: RunStore) -> list[str]:
     for ref in refs:
         paper = store.read(store.path("papers", f"{ref.paper}.json"), Paper)
         where = "/".join([ref.part, *ref.steps])
-        named.append(f"{paper.title} ({paper.year or 'no year'}; {ref.paper}:{where})")
+        named.append(f"{paper.title} ({paper.year or 'no year'}; {ref.paper}:{where}; {standing_note(paper)})")
     return [f"*{label}:* " + "; ".join(named), ""]

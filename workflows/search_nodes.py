@@ -11,10 +11,11 @@ from labwright.agents.prompting import prompt
 from labwright.domain import Dataset, Paper
 from labwright.errors import NoLiterature, NoUsableData, ObjectiveRefused, SourceUnavailable
 from labwright.models.ask import choose
+from labwright.tools.full_text import obtain, wanted
 from labwright.tools.index import Index
 from labwright.tools.sources import deduplicate
 from labwright.workflows.data import verified
-from labwright.workflows.literature_sources import geo_source
+from labwright.workflows.literature_sources import NETWORK, geo_source
 from labwright.workflows.materials import Materials
 from labwright.workflows.misuse import judged
 from labwright.workflows.state import RunState
@@ -61,6 +62,7 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
     for round_number in range(settings.rounds):
         wanted = settings.candidates * (round_number + 1)
         found = [p for p in search.find_papers(queries, lambda q, n: _search(m, q, n), wanted) if p.id not in scored]
+        found = _checked(m, found)
         scored |= {p.id: p for p in search.score_papers(session, m.objective, found, _nearness(m, found))}
         marked = search.keep_papers(list(scored.values()), settings.helpfulness, settings.keep)
         kept = [p for p in marked if p.reason.startswith("kept")]
@@ -75,12 +77,28 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
             f"all {len(marked)} papers found were rejected, the best at helpfulness {best.helpfulness}; "
             "lower [literature] helpfulness or add sources"
         )
-    by_name = {source.name: source for source in m.sources}
-    for paper in kept:
-        m.store.write_text(m.store.path("papers", f"{paper.id}.txt"), by_name[paper.source].text(paper))
-        m.store.write(m.store.path("papers", f"{paper.id}.json"), paper)
+    _store(m, kept)
     m.say(f"{len(kept)} of {len(marked)} papers kept")
     return {"papers": [p.id for p in kept]}
+
+
+def _checked(m: Materials, papers: list[Paper]) -> list[Paper]:
+    """The papers with their standing, looked up before any of them is put before the model."""
+    with m.log.spending("", "network"):
+        return m.check_retractions(papers)
+
+
+def _store(m: Materials, kept: Sequence[Paper]) -> None:
+    """Write the kept papers with their documents, and the list of full texts that only the user can add."""
+    by_name = {source.name: source for source in m.sources}
+    stored = []
+    for paper in kept:
+        with m.log.spending("", "network" if paper.source in NETWORK else "retrieval"):
+            paper, text = obtain(by_name[paper.source], paper)
+        m.store.write_text(m.store.path("papers", f"{paper.id}.txt"), text)
+        m.store.write(m.store.path("papers", f"{paper.id}.json"), paper)
+        stored.append(paper)
+    m.store.write(m.store.path("papers") / "_full_text_wanted.json", [asdict(w) for w in wanted(stored)])
 
 
 def _nearness(m: Materials, papers: Sequence[Paper]) -> dict[str, float]:
@@ -94,7 +112,7 @@ def _nearness(m: Materials, papers: Sequence[Paper]) -> dict[str, float]:
 def _search(m: Materials, query: str, limit: int) -> list[Paper]:
     found: list[Paper] = []
     for source in m.sources:
-        kind = "retrieval" if source.name not in ("pubmed", "pmc") else "network"
+        kind = "network" if source.name in NETWORK else "retrieval"
         try:
             with m.log.spending("", kind):
                 found += source.search(query, limit)
@@ -127,7 +145,7 @@ def find_dataset(state: RunState, *, m: Materials) -> RunState:
 
 
 def _in_geo(m: Materials) -> list[dict[str, Any]]:
-    """Series that GEO holds on the objective: shown to the reader, since their files have no converter."""
+    """Series that GEO holds on the objective: shown to the reader, who can add one before the next run."""
     if not m.config.literature.geo:
         return []
     try:
@@ -142,10 +160,11 @@ def _in_geo(m: Materials) -> list[dict[str, Any]]:
     return [
         {
             **asdict(search.Choice(id=s.id, title=s.title, similarity=round(float(n), 4), probability=None, score=0.0)),
-            "reason": f"not used: in GEO, {s.organism}, {s.n_samples} samples, but not in the catalogue of data sets "
-            "that labwright can read",
+            "reason": f"not used: in GEO, {s.organism}, {s.n_samples} samples, but not among the data sets of this "
+            f"machine; `labwright datasets add {s.id}` tries to add it",
         }
         for s, n in zip(series, near, strict=True)
+        if s.id.lower() not in m.cards
     ]
 
 

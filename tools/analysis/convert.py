@@ -17,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labwright.tools.analysis.convert_readers import READERS, Raw
+from labwright.tools.analysis.convert_raw import Raw
+from labwright.tools.analysis.convert_readers import READERS
 
 MISSING = frozenset({"", "na", "NA", "nan", "NaN", "None", "<NA>", "missing", "unkown", "unknown", "x", "?"})
 """Spellings of a missing level in the shipped files (`unkown` is GSE7390's own)."""

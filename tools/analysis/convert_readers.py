@@ -12,13 +12,15 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from labwright.tools.analysis.convert_geo import read_series_matrix
+from labwright.tools.analysis.convert_raw import Raw
 
 _PICKLE_MODULES = ("numpy", "numpy.core", "numpy._core", "pandas.core", "pandas._libs")
 _PICKLE_CLASSES = frozenset(
@@ -28,18 +30,6 @@ _PICKLE_CLASSES = frozenset(
         "_unpickle_block", "dtype", "ndarray", "slice",
     }
 )  # fmt: skip
-
-
-@dataclass(slots=True)
-class Raw:
-    """A data set as read, before columns are picked and recoded."""
-
-    samples: pd.DataFrame
-    """Raw sample columns, indexed by sample name."""
-    matrix: pd.DataFrame | None = None
-    """Features by samples."""
-    extra: dict[str, pd.DataFrame] = field(default_factory=dict)
-    """Further tables under their file names."""
 
 
 class _FrameUnpickler(pickle.Unpickler):
@@ -200,5 +190,6 @@ READERS: dict[str, Callable[[Mapping[str, Any], Path], Raw]] = {
     "gdsc": read_gdsc,
     "h5ad": read_h5ad,
     "pbc": read_pbc,
+    "series_matrix": read_series_matrix,
 }
 """Reader by the name a card gives."""

@@ -20,10 +20,12 @@ import httpx
 
 from labwright.errors import HashMismatch, SourceUnavailable
 from labwright.packages import sha256_of
+from labwright.tools.download import download
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 TIMEOUT_S = 120.0
-_CHUNK = 1 << 20
+MAX_MIB = 2048.0
+"""Largest archive, MiB; the catalogue's largest has a tenth of it."""
 
 
 class _Links(HTMLParser):
@@ -68,6 +70,7 @@ def fetch_archive(package: str, archive: str, sha256: str, folder: Path) -> Path
 
     Raises:
         HashMismatch: the index serves another file under that name.
+        DownloadTooLarge: the archive is larger than `MAX_MIB`.
         SourceUnavailable: no configured index answers, or none holds the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,15 +78,14 @@ def fetch_archive(package: str, archive: str, sha256: str, folder: Path) -> Path
     if target.is_file() and sha256_of(target) == sha256:
         return target
     settings = pip_settings()
+    url = _locate(package, archive, settings)
+    if not url.startswith("file:"):
+        return download(url, target, max_mib=MAX_MIB, sha256=sha256, client=lambda: _client(settings))
+    if sha256_of(_local(url)) != sha256:
+        raise HashMismatch(f"{archive}: the package index serves a file with another sha256 than the pinned one")
     part = target.with_name(archive + ".part")
-    for attempt in (1, 2):
-        _download(_locate(package, archive, settings), part, settings)
-        if sha256_of(part) == sha256:
-            return part.replace(target)
-        part.unlink()  # a resumed file may be a mixture: once more from the start
-        if attempt == 2:
-            break
-    raise HashMismatch(f"{archive}: the package index serves a file with another sha256 than the pinned one")
+    part.write_bytes(_local(url).read_bytes())
+    return part.replace(target)
 
 
 def _locate(package: str, archive: str, settings: dict[str, str]) -> str:
@@ -131,22 +133,3 @@ def _client(settings: dict[str, str]) -> httpx.Client:
 
 def _local(url: str) -> Path:
     return Path(url2pathname(urlsplit(url).path))
-
-
-def _download(url: str, part: Path, settings: dict[str, str]) -> None:
-    if url.startswith("file:"):
-        part.write_bytes(_local(url).read_bytes())
-        return
-    have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    try:
-        with _client(settings) as client, client.stream("GET", url, headers=headers) as answer:
-            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return
-            answer.raise_for_status()
-            resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
-            with part.open("ab" if resumed else "wb") as file:
-                for chunk in answer.iter_bytes(_CHUNK):
-                    file.write(chunk)
-    except httpx.HTTPError as error:
-        raise SourceUnavailable(f"{part.stem}: the download broke off ({type(error).__name__}); try again") from error

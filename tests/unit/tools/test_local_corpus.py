@@ -178,7 +178,7 @@ def test_a_corpus_without_a_word_to_search_by_can_still_be_searched(folder: Path
 def test_names_that_are_taken_or_no_plain_names_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.txt").write_text("word")
     with pytest.raises(
-        WrongUse, match=r"use lower-case letters, digits, _ and -, but none of embedded, pubmed, pmc, geo"
+        WrongUse, match=r"use lower-case letters, digits, _ and -, but none of embedded, pubmed, pmc, europepmc, geo"
     ):
         add_documents(tmp_path / "corpora", name, [tmp_path / "x.txt"])
     assert not (tmp_path / "corpora").exists()

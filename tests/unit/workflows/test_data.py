@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fakes import FakeSandbox
 
-from labwright.config import SandboxConfig
+from labwright.config import Config, LiteratureConfig
 from labwright.errors import NoUsableData, RunFailed, SourceUnavailable
 from labwright.sandbox.contract import Job, Result
 from labwright.tools.catalogue import catalogue, gene_sets
@@ -62,7 +62,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A catalogue of one data set whose shipped file is in the cache already."""
     described = {
         "id": "toy", "accession": "GSE1", "organism": "Homo sapiens", "assay": "toy", "n_samples": 2, "n_features": 0,
-        "groups": {"er": {"negative": 1, "positive": 1}},
+        "groups": {"er": {"negative": 1, "positive": 1}}, "size_mb": 0.0,
         "source": {
             "archives": [{"package": "toy-data", "version": "1.0", "archive": "x.whl", "archive_sha256": "0"}],
             "members": [{"package": "toy-data", "member": "toy/x.csv", "name": "x.csv", "sha256": sha(RAW)}],
@@ -136,7 +136,7 @@ def test_a_card_that_says_otherwise_than_its_data_is_not_verified(toy, counted):
 
 
 @pytest.fixture
-def ncbi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def ncbi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A local server in the place of NCBI."""
     path = Path(__file__).parents[1] / "tools" / "ncbi_server.py"
     spec = importlib.util.spec_from_file_location("ncbi_server", path)
@@ -145,26 +145,61 @@ def ncbi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module = sys.modules["ncbi_server"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with module.serving() as server:
-        monkeypatch.setenv("LABWRIGHT_NCBI_URL", server.base_url)
+        for name in ("NCBI", "GEO_PAGES", "GEO_FILES"):
+            monkeypatch.setenv(f"LABWRIGHT_{name}_URL", server.base_url)
+        monkeypatch.setenv("LABWRIGHT_CACHE", str(tmp_path))
         yield server
 
 
-def test_an_accession_that_is_not_catalogued_is_looked_up_in_geo(ncbi):
+SERIES = "^SERIES = GSE777777\n!Series_title = Airway cells\n"
+SAMPLE = (
+    "^SAMPLE = GSM{n}\n!Sample_title = s{n}\n!Sample_geo_accession = GSM{n}\n!Sample_organism_ch1 = {organism}\n"
+    "!Sample_characteristics_ch1 = treatment: {level}\n!Sample_characteristics_ch1 = donor: d{n}\n"
+)
+LISTING = '<a href="GSE777777_series_matrix.txt.gz">GSE777777_series_matrix.txt.gz</a> 1K'
+
+
+def geo_answers(ncbi, *, n=16, organism="Homo sapiens", listing=LISTING, size=1000):
+    """What NCBI and GEO say of a series of 16 samples, and what its sample records and files really hold."""
     ncbi.answer(EMPTY.format(n=1, ids="<Id>1</Id>")).answer(SUMMARY.format(organism="Homo sapiens"))
-    found = verify_accession("GSE777777", SandboxConfig())
-    assert (found["id"], found["verified"]) == ("GSE777777", True)
-    assert "Airway cells; Homo sapiens; RNA sequencing; 16 samples" in found["detail"]
+    levels = ["drug" if i % 2 else "none" for i in range(n)]
+    ncbi.answer(SERIES + "".join(SAMPLE.format(n=i, organism=organism, level=v) for i, v in enumerate(levels)))
+    ncbi.answer(listing)
+    if listing:
+        ncbi.answer(b"x" * size)
+
+
+def test_a_geo_series_is_verified_by_its_sample_records_and_files(ncbi):
+    geo_answers(ncbi)
+    found = verify_accession("GSE777777", Config())
+    assert (found["id"], found["verified"], found["n_samples"]) == ("GSE777777", True, 16)
+    assert found["groups"] == {"treatment": {"none": 8, "drug": 8}}
+    assert found["size_mb"] == 0.001
+    assert "Airway cells; Homo sapiens; RNA sequencing; 16 samples; treatment: none 8, drug 8" in found["detail"]
     assert ncbi.asked[0][1]["term"] == ["GSE777777[ACCN]"]
+    assert [tool for tool, _ in ncbi.asked][2:] == ["acc.cgi", "", "GSE777777_series_matrix.txt.gz"]
 
 
-def test_a_series_without_an_organism_is_found_but_not_verified(ncbi):
-    ncbi.answer(EMPTY.format(n=1, ids="<Id>1</Id>")).answer(SUMMARY.format(organism=""))
-    assert verify_accession("GSE777777", SandboxConfig())["verified"] is False
+@pytest.mark.parametrize(
+    ("differs", "why"),
+    [
+        ({"n": 15}, "15 sample records, not 16"),
+        ({"organism": "Mus musculus"}, "the samples are of Mus musculus, not Homo sapiens"),
+        ({"n": 1}, "no characteristic parts the samples into groups"),
+        ({"listing": "<html></html>"}, "no series matrix to download"),
+        ({"size": 2_000_000}, "larger than [literature] max_download_mib = 1"),
+    ],
+)
+def test_a_geo_series_that_is_not_what_it_is_said_to_be_is_not_verified(ncbi, differs, why):
+    geo_answers(ncbi, **differs)
+    found = verify_accession("GSE777777", Config(literature=LiteratureConfig(max_download_mib=1)))
+    assert found["verified"] is False
+    assert why in found["detail"]
 
 
 def test_an_accession_that_geo_does_not_know_is_a_result(ncbi):
     ncbi.answer(EMPTY.format(n=0, ids=""))
-    assert verify_accession("GSE777777", SandboxConfig()) == {
+    assert verify_accession("GSE777777", Config()) == {
         "id": "GSE777777",
         "verified": False,
         "detail": "GEO knows no GSE777777",
@@ -174,11 +209,11 @@ def test_an_accession_that_geo_does_not_know_is_a_result(ncbi):
 @pytest.mark.parametrize("name", ["", "GSE", "gse777777", "GSE12x", "SRP1", "xGSE5", "GSE 99", "../cards", "GSE1\n"])
 def test_what_is_no_accession_is_refused_without_asking_anybody(ncbi, name):
     with pytest.raises(NoUsableData, match="not in the catalogue"):
-        verify_accession(name, SandboxConfig())
+        verify_accession(name, Config())
     assert ncbi.asked == []
 
 
 def test_a_geo_that_does_not_answer_is_no_verdict(ncbi):
     ncbi.answer("no", 400)
     with pytest.raises(SourceUnavailable):
-        verify_accession("GSE777777", SandboxConfig())
+        verify_accession("GSE777777", Config())

@@ -60,7 +60,7 @@ def test_the_whole_text(store):
         "",
         "Rank the genes.",
         "",
-        "*Sources:* Hu and others (2006; hu2006:P1)",
+        "*Sources:* Hu and others (2006; hu2006:P1; Retraction: not checked)",
         "",
         "### Step Part 1.1 (dry)",
         "",
@@ -72,7 +72,7 @@ def test_the_whole_text(store):
         "- group_column: er",
         "- input: outputs of step Part 0.1",
         "",
-        "*Sources:* An old one (no year; old:P2/S1/S3)",
+        "*Sources:* An old one (no year; old:P2/S1/S3; Retraction: not checked)",
         "",
     ]
 
@@ -84,7 +84,10 @@ def test_what_no_source_supports_is_said(store):
 
 def test_several_sources_stand_in_one_line(store):
     text = protocol_markdown(protocol(step(refs=(WHOLE,)), refs=(WHOLE, STEPS)), store)
-    assert "*Sources:* Hu and others (2006; hu2006:P1); An old one (no year; old:P2/S1/S3)\n" in text
+    assert (
+        "*Sources:* Hu and others (2006; hu2006:P1; Retraction: not checked); An old one (no year; old:P2/S1/S3; Retraction: not checked)\n"
+        in text
+    )
 
 
 def test_conditions_and_requirements_are_shown_where_there_are_any(store):

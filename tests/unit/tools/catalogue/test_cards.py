@@ -10,6 +10,7 @@ from labwright.domain import Dataset
 from labwright.errors import NoUsableData
 from labwright.tools.analysis.contracts import OPERATORS, feasible
 from labwright.tools.catalogue.catalogue import card, load_cards
+from labwright.tools.corpus.records import load_records
 
 IDS = [
     "actg320",
@@ -103,3 +104,30 @@ def test_a_card_is_found_by_accession() -> None:
 def test_an_unknown_data_set_is_named(name: str) -> None:
     with pytest.raises(NoUsableData, match="not in the catalogue"):
         card(name)
+
+
+@pytest.mark.parametrize("dataset_id", IDS)
+def test_every_card_says_where_its_data_come_from_and_what_they_showed(dataset_id: str) -> None:
+    """Source paper, licence, organism, assay, n, columns with units, and known results that somebody published or counted."""
+    loaded = card(dataset_id)
+    assert len(loaded["reference"]["citation"]) > 20
+    assert loaded["reference"]["checked_in"]
+    assert all(loaded[field] for field in ("licence", "organism", "assay", "n_samples"))
+    assert loaded["size_mb"] >= 0
+    for name, column in loaded["columns"].items():
+        assert column["description"], name
+        assert column.get("unit") or column["type"] not in ("numeric", "time"), name
+    assert loaded["known_results"]
+    for known in loaded["known_results"]:
+        assert len(known["statement"]) > 15
+        assert len(known["citation"]) > 10
+
+
+def test_identifiers_of_cards_are_those_of_the_embedded_corpus() -> None:
+    """A PMID or DOI stands on a card only where a record that says how it was checked has it too."""
+    known = {(record.pmid, record.doi) for record in load_records()}
+    pmids, dois = {pmid for pmid, _ in known} - {""}, {doi for _, doi in known} - {""}
+    given = [loaded["reference"] for loaded in load_cards()]
+    assert {r["pmid"] for r in given if "pmid" in r} <= pmids
+    assert {r["doi"] for r in given if "doi" in r} <= dois
+    assert sum("doi" in r for r in given) >= 14
