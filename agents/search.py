@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from labwright.agents.prompting import prompt
+from labwright.agents.untrusted import Guard
 from labwright.domain import Objective, Paper
 from labwright.models.ask import Session, Value, ask, choose, score
 
@@ -83,7 +84,11 @@ def find_papers(queries: Sequence[str], search: Callable[[str, int], list[Paper]
 
 
 def score_papers(
-    session: Session | None, objective: Objective, papers: Sequence[Paper], similarity: Mapping[str, float]
+    session: Session | None,
+    objective: Objective,
+    papers: Sequence[Paper],
+    similarity: Mapping[str, float],
+    guard: Guard,
 ) -> list[Paper]:
     """Give each paper its helpfulness in [1, 5], most helpful first.
 
@@ -95,6 +100,7 @@ def score_papers(
         objective: the question.
         papers: the candidates.
         similarity: paper id to cosine in [-1, 1].
+        guard: shows title and abstract to the model.
     """
     order = list(papers)
     if session is not None:
@@ -105,9 +111,9 @@ def score_papers(
         if session is None:
             helpfulness = near
         else:
-            asked = prompt("helpfulness").render(
-                objective=objective.brief(), title=paper.title, abstract=paper.abstract[:ABSTRACT_CHARS]
-            )
+            abstract = guard.read(paper.abstract)[:ABSTRACT_CHARS]
+            shown = guard.material(f"Title: {guard.read(paper.title)}\nAbstract: {abstract}")
+            asked = prompt("helpfulness").render(objective=objective.brief(), paper=shown)
             given = score(session, asked, fallback=near)
             helpfulness = (SIMILARITY_WEIGHT * near + given.value) / (SIMILARITY_WEIGHT + 1)
         scored.append(paper.model_copy(update={"helpfulness": round(helpfulness, 3)}))
@@ -223,11 +229,12 @@ def choose_datasets(
     objective: Objective,
     cards: Mapping[str, Mapping[str, Any]],
     similarity: Mapping[str, float],
+    guard: Guard,
 ) -> list[Choice]:
     """Rank the data sets by whether they can answer the objective; the first is the one to use."""
 
     def question(name: str) -> Any:
-        return prompt("dataset").render(objective=objective.brief(), card=dataset_brief(cards[name]))
+        return prompt("dataset").render(objective=objective.brief(), card=guard.material(dataset_brief(cards[name])))
 
     candidates = {name: (str(card["title"]), similarity[name]) for name, card in cards.items()}
     return choose_by(session, candidates, question, CARDS_ASKED)

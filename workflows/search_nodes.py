@@ -18,6 +18,7 @@ from labwright.workflows.literature_sources import geo_source
 from labwright.workflows.materials import Materials
 from labwright.workflows.misuse import judged
 from labwright.workflows.state import RunState
+from labwright.workflows.untrusted import keep_passages
 
 OUTSIDE = 0.12
 """An objective whose best cosine with everything the catalogue and corpus hold is below this is off the map."""
@@ -61,7 +62,10 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
     for round_number in range(settings.rounds):
         wanted = settings.candidates * (round_number + 1)
         found = [p for p in search.find_papers(queries, lambda q, n: _search(m, q, n), wanted) if p.id not in scored]
-        scored |= {p.id: p for p in search.score_papers(session, m.objective, found, _nearness(m, found))}
+        for paper in found:
+            keep_passages(m, paper.id, {"title": paper.title, "abstract": paper.abstract})
+        fresh = search.score_papers(session, m.objective, found, _nearness(m, found), m.guard)
+        scored |= {p.id: p for p in fresh}
         marked = search.keep_papers(list(scored.values()), settings.helpfulness, settings.keep)
         kept = [p for p in marked if p.reason.startswith("kept")]
         if not found or len(kept) >= min(2, settings.keep):
@@ -87,7 +91,7 @@ def _nearness(m: Materials, papers: Sequence[Paper]) -> dict[str, float]:
     """Cosine of each paper's title and abstract with the objective."""
     if not papers:
         return {}
-    index = Index([(p.id, f"{p.title}. {p.abstract}") for p in papers], m.encode)
+    index = Index([(p.id, m.guard.read(f"{p.title}. {p.abstract}")) for p in papers], m.encode)
     return dict(zip([p.id for p in papers], map(float, index.similarity(m.objective.text)), strict=True))
 
 
@@ -105,8 +109,11 @@ def _search(m: Materials, query: str, limit: int) -> list[Paper]:
 
 def find_dataset(state: RunState, *, m: Materials) -> RunState:
     """Choose the data set, confirm it against its data, and refuse when none can answer."""
-    index = Index([(n, f"{search.dataset_brief(c)} {c.get('assay', '')}") for n, c in m.cards.items()], m.encode)
-    choices = search.choose_datasets(m.sessions["search"], m.objective, m.cards, index.relevance(m.objective.text))
+    for name, card in m.cards.items():
+        keep_passages(m, name, {"data set description": search.dataset_brief(card)})
+    known = [(n, m.guard.read(f"{search.dataset_brief(c)} {c.get('assay', '')}")) for n, c in m.cards.items()]
+    near = Index(known, m.encode).relevance(m.objective.text)
+    choices = search.choose_datasets(m.sessions["search"], m.objective, m.cards, near, m.guard)
     best = choices[0]
     usable = answerable(best)
     listed = [{**asdict(c), "chosen": c is best and usable, "reason": _dataset_reason(c, c is best)} for c in choices]
