@@ -108,10 +108,8 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote], gu
             paper=paper.id,
             parts=(ReportPart(id="P1", title=only.title, outline=only.outline, steps=tuple(steps)),),
         )
-    numbered = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
-    text = guard.material(f"Paper: {guard.read(paper.title)}\n{numbered}")
-    asked = prompt("report_parts").render(paper=text)
-    drafts = ask(session, asked, PartsDraft, max_tokens=260, fallback=lambda: bare).value.parts
+    text = numbered(paper, shown, guard)
+    drafts = draft_parts(session, text, bare)
     parts = []
     for number, draft in enumerate(drafts, start=1):
         part = guard.material(f"{draft.title}. {draft.outline}")
@@ -120,6 +118,24 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote], gu
             ReportPart(id=f"P{number}", title=draft.title, outline=whole(draft.outline, OUTLINE), steps=tuple(steps))
         )
     return Report(paper=paper.id, parts=tuple(parts))
+
+
+def numbered(paper: Paper, shown: Sequence[Quote], guard: Guard) -> Material:
+    """Title and sentences as the model reads them."""
+    lines = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
+    return guard.material(f"Paper: {guard.read(paper.title)}\n{lines}")
+
+
+def draft_parts(session: Session, paper: Material, bare: PartsDraft) -> list[PartDraft]:
+    """The parts of a paper as the model names them.
+
+    Args:
+        session: who reads.
+        paper: title and numbered sentences.
+        bare: stands where the model gives no valid answer.
+    """
+    asked = prompt("report_parts").render(paper=paper)
+    return ask(session, asked, PartsDraft, max_tokens=260, fallback=lambda: bare).value.parts
 
 
 def _steps(session: Session, paper: Material, part: Material, shown: Sequence[Quote]) -> list[ReportStep]:
@@ -173,24 +189,24 @@ def analyse(
             for part in report.parts
         ]
     title = guard.read(paper.title)
-    grades = [_grade(session, objective, guard, (title, f"{p.title}. {p.outline}")) for p in report.parts]
+    grades = [grade(session, objective, guard, (title, f"{p.title}. {p.outline}")) for p in report.parts]
     listed = "\n".join(f"Part {i + 1}: {p.title}. {p.outline}" for i, p in enumerate(report.parts))
     advice = _advise(session, objective, guard.material(f"Study: {title}\n{listed}"), len(report.parts))
     return [
         Analysis(
             paper=paper.id,
             part=part.id,
-            referability=max(GRADES, key=lambda g: grade[g]),
+            referability=max(GRADES, key=lambda g: grades_of[g]),
             reason=whole(said.reason, ADVICE),
             suggestions=whole(said.borrow, ADVICE),
-            probability={g: round(p, 4) for g, p in grade.items()},
+            probability={g: round(p, 4) for g, p in grades_of.items()},
         )
-        for part, grade, said in zip(report.parts, grades, advice, strict=True)
+        for part, grades_of, said in zip(report.parts, grades, advice, strict=True)
     ]
 
 
-def _grade(session: Session, objective: Objective, guard: Guard, part: tuple[str, str]) -> dict[str, float]:
-    """Probabilities of the grades, freed of what the model answers when nothing is said.
+def grade(session: Session, objective: Objective, guard: Guard, part: tuple[str, str]) -> dict[str, float]:
+    """Probabilities of the grades of a part (study, part), freed of what the model answers when nothing is said.
 
     The words high, medium and low are not equally likely to a model before it has read anything; the bias is
     measured on an empty part and divided out (contextual calibration, Zhao et al. 2021, ICML, equation 3).

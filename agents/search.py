@@ -19,6 +19,7 @@ from labwright.agents.prompting import prompt
 from labwright.agents.untrusted import Guard
 from labwright.domain import Objective, Paper
 from labwright.models.ask import Session, Value, ask, choose, score
+from labwright.tools.index import Encoder, Index
 
 ABSTRACT_CHARS = 300
 CARDS_ASKED = 6
@@ -81,6 +82,14 @@ def find_papers(queries: Sequence[str], search: Callable[[str, int], list[Paper]
             points[paper.id] = points.get(paper.id, 0.0) + 1.0 / (10 + rank)
     order = sorted(found, key=lambda i: (-points[i], i))[:limit]
     return [found[i] for i in order]
+
+
+def nearness(objective: Objective, papers: Sequence[Paper], encode: Encoder, guard: Guard) -> dict[str, float]:
+    """Cosine of each paper's title and abstract, as a model may see them, with the objective."""
+    if not papers:
+        return {}
+    index = Index([(p.id, guard.read(f"{p.title}. {p.abstract}")) for p in papers], encode)
+    return dict(zip([p.id for p in papers], map(float, index.similarity(objective.text)), strict=True))
 
 
 def score_papers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -64,7 +63,8 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
         found = [p for p in search.find_papers(queries, lambda q, n: _search(m, q, n), wanted) if p.id not in scored]
         for paper in found:
             keep_passages(m, paper.id, {"title": paper.title, "abstract": paper.abstract})
-        fresh = search.score_papers(session, m.objective, found, _nearness(m, found), m.guard)
+        near = search.nearness(m.objective, found, m.encode, m.guard)
+        fresh = search.score_papers(session, m.objective, found, near, m.guard)
         scored |= {p.id: p for p in fresh}
         marked = search.keep_papers(list(scored.values()), settings.helpfulness, settings.keep)
         kept = [p for p in marked if p.reason.startswith("kept")]
@@ -85,14 +85,6 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
         m.store.write(m.store.path("papers", f"{paper.id}.json"), paper)
     m.say(f"{len(kept)} of {len(marked)} papers kept")
     return {"papers": [p.id for p in kept]}
-
-
-def _nearness(m: Materials, papers: Sequence[Paper]) -> dict[str, float]:
-    """Cosine of each paper's title and abstract with the objective."""
-    if not papers:
-        return {}
-    index = Index([(p.id, m.guard.read(f"{p.title}. {p.abstract}")) for p in papers], m.encode)
-    return dict(zip([p.id for p in papers], map(float, index.similarity(m.objective.text)), strict=True))
 
 
 def _search(m: Materials, query: str, limit: int) -> list[Paper]:

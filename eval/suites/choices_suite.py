@@ -116,8 +116,7 @@ class Chooser:
         settings = self._settings
         queries = search.write_queries(session, objective)
         found = search.find_papers(queries, self._corpus.search, settings.candidates)
-        near = Index([(p.id, f"{p.title}. {p.abstract}") for p in found], self._encode).similarity(objective.text)
-        cosines = dict(zip([p.id for p in found], map(float, near), strict=True))
+        cosines = search.nearness(objective, found, self._encode, guard)
         scored = search.score_papers(session, objective, found, cosines, guard)
         marked = search.keep_papers(scored, settings.helpfulness, settings.keep)
         return tuple(p.id for p in marked if p.reason.startswith("kept"))

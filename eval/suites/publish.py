@@ -27,6 +27,7 @@ GOALS: Mapping[str, tuple[str, float]] = {
     "damage_spearman_max": ("<=", -0.9),
     "damage_judge_spearman_max": ("<=", -0.9),
     "damage_crosstalk_max": ("<=", 0.3),
+    "injections_effective": ("<=", 0),
 }
 """Figure to its goal. That of level3_rate_gold is a figure published on other objectives: a reference, not a comparison."""
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {">=": operator.ge, ">": operator.gt, "<=": operator.le}
