@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from labwright.cli_screen import Screen, emit, table
+from labwright.cli_screen import Screen, emit, printable, table
 
 corpus_app = typer.Typer(no_args_is_help=True, help="Literature kept on this machine.")
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
@@ -82,7 +82,7 @@ def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], a
     if as_json:
         emit(found)
     else:
-        typer.echo(f"{'verified' if found['verified'] else 'NOT verified'}: {found['detail']}")
+        typer.echo(printable(f"{'verified' if found['verified'] else 'NOT verified'}: {found['detail']}"))
     raise typer.Exit(0 if found["verified"] else 1)
 
 
@@ -137,7 +137,7 @@ def models_chat(
             with backend.lease():
                 reply = backend.chat.invoke(history, max_tokens=512, temperature=0.7)
             history.append(AIMessage(str(reply.text)))
-            typer.echo(str(reply.text))
+            typer.echo("\n".join(map(printable, str(reply.text).split("\n"))))
     finally:
         backend.close()
 
