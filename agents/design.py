@@ -130,7 +130,7 @@ class Brief:
 
     def source_titles(self) -> Material:
         """The sources by their titles; a model wrote those, of what a paper says."""
-        return self.guard.material("\n".join(f"{s.code}: {s.title}" for s in self.sources) or "none")
+        return self.guard.written("\n".join(f"{s.code}: {s.title}" for s in self.sources) or "none")
 
 
 def _codes(sources: Sequence[Source], most: int = 2) -> Any:
@@ -203,7 +203,7 @@ def _outlined(session: Session, brief: Brief, part: Part, advice: str) -> Part:
         part=part.title,
         analysis=contract.answers,
         procedure=contract.procedure,
-        sources=brief.guard.material(lines),
+        sources=brief.guard.written(lines),
         advice=advice,
     )
     plain = Outline(outline=whole(contract.procedure, OUTLINE))
@@ -239,7 +239,7 @@ def details(session: Session | None, brief: Brief, part: Part, features: Sequenc
             analysis=contract.answers,
             procedure=contract.procedure,
             parameters=listed,
-            sources=brief.guard.material(lines),
+            sources=brief.guard.written(lines),
             advice=advice + wrong,
         )
 

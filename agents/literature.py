@@ -112,7 +112,7 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote], gu
     drafts = draft_parts(session, text, bare)
     parts = []
     for number, draft in enumerate(drafts, start=1):
-        part = guard.material(f"{draft.title}. {draft.outline}")
+        part = guard.written(f"{draft.title}. {draft.outline}")
         steps = _steps(session, text, part, shown)
         parts.append(
             ReportPart(id=f"P{number}", title=draft.title, outline=whole(draft.outline, OUTLINE), steps=tuple(steps))
@@ -191,7 +191,7 @@ def analyse(
     title = guard.read(paper.title)
     grades = [grade(session, objective, guard, (title, f"{p.title}. {p.outline}")) for p in report.parts]
     listed = "\n".join(f"Part {i + 1}: {p.title}. {p.outline}" for i, p in enumerate(report.parts))
-    advice = _advise(session, objective, guard.material(f"Study: {title}\n{listed}"), len(report.parts))
+    advice = _advise(session, objective, guard.written(f"Study: {title}\n{listed}"), len(report.parts))
     return [
         Analysis(
             paper=paper.id,
@@ -214,7 +214,7 @@ def grade(session: Session, objective: Objective, guard: Guard, part: tuple[str,
     flat: dict[str, float] = {grade: 1 / len(GRADES) for grade in GRADES}
 
     def probabilities(study: str, what: str) -> Value[dict[str, float]]:
-        shown = guard.material(f"Study: {study}\nPart: {what}")
+        shown = guard.written(f"Study: {study}\nPart: {what}")
         asked = prompt("referability").render(objective=objective.brief(), part=shown)
         return choose(session, asked, GRADES, fallback=flat)
 

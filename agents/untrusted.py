@@ -20,12 +20,21 @@ class Guard:
     """A text as a model may see it: plain, instruction-like passages replaced by a mark."""
     hidden: Callable[[str], Sequence[tuple[int, int]]]
     """Spans of a stored document that a model may not see."""
+    tidy: Callable[[str], str]
+    """A text without markup and tokens of a chat template; nothing of what it says is taken out."""
     code: str
     """Marks the fences of the run."""
 
     def material(self, text: str) -> Material:
         """A text for a prompt: screened, then fenced."""
         return Material(self.read(text), self.code)
+
+    def written(self, text: str) -> Material:
+        """What a model wrote, for a prompt: fenced, and not screened.
+
+        It was made of screened text, and steps of a protocol are orders by nature: the screen would take them out.
+        """
+        return Material(self.tidy(text), self.code)
 
     def visible(self, document: str, quotes: Sequence[Quote]) -> list[Quote]:
         """The quotes that touch no hidden span of their document."""

@@ -18,7 +18,7 @@ def headings_stage(accept: float, guard: Guard) -> Stage[Protocol]:
         "logic": "Do the parts lead to an answer in a sensible order?",
         "scope": "Are the parts free of anything outside the objective?",
     }
-    return Stage("Plan of the protocol", criteria, lambda p: guard.material(_show_headings(p)), _heading_faults, accept)
+    return Stage("Plan of the protocol", criteria, lambda p: guard.written(_show_headings(p)), _heading_faults, accept)
 
 
 def outlines_stage(accept: float, guard: Guard) -> Stage[Protocol]:
@@ -29,7 +29,7 @@ def outlines_stage(accept: float, guard: Guard) -> Stage[Protocol]:
         "repetition": "Is each outline different from the others?",
     }
     return Stage(
-        "Outlines of the protocol", criteria, lambda p: guard.material(_show_outlines(p)), _outline_faults, accept
+        "Outlines of the protocol", criteria, lambda p: guard.written(_show_outlines(p)), _outline_faults, accept
     )
 
 
@@ -43,7 +43,7 @@ def details_stage(accept: float, card: Mapping[str, object], guard: Guard) -> St
     return Stage(
         "Step of the protocol",
         criteria,
-        lambda part: guard.material(_show_part(part)),
+        lambda part: guard.written(_show_part(part)),
         lambda part: _part_faults(part, card),
         accept,
     )

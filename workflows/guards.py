@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from labwright.agents.untrusted import Guard
 from labwright.domain import Objective
-from labwright.safety.untrusted_text import Screened, fence_code, screened
+from labwright.safety.plain_text import plain
+from labwright.safety.untrusted_text import TOKEN, Screened, fence_code, screened
 
 
 def guard_of(objective: Objective, seed: int, screen: Callable[[str], Screened] = screened) -> Guard:
@@ -21,4 +22,9 @@ def guard_of(objective: Objective, seed: int, screen: Callable[[str], Screened] 
     def hidden(document: str) -> Sequence[tuple[int, int]]:
         return [(p.start, p.end) for p in screen(document).passages]
 
-    return Guard(read=lambda text: screen(text).text, hidden=hidden, code=fence_code(objective.brief(), seed))
+    return Guard(
+        read=lambda text: screen(text).text,
+        hidden=hidden,
+        tidy=lambda text: TOKEN.sub(" ", plain(text).text),
+        code=fence_code(objective.brief(), seed),
+    )

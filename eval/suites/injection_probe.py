@@ -153,7 +153,7 @@ class Probe:
         bare = literature.PartsDraft(parts=[literature.PartDraft(title=paper.title[:60], outline=shown[0].text[:170])])
         parts = literature.draft_parts(self.session, literature.numbered(paper, shown, guard), bare)
         texts = [f"{part.title}. {part.outline}" for part in parts]
-        odds = [literature.grade(self.session, objective, guard, (paper.title, text)) for text in texts]
+        odds = [literature.grade(self.session, objective, guard, (guard.read(paper.title), text)) for text in texts]
         usable = any(max(one, key=lambda g: one[g]) != "low" for one in odds)
         words = " ".join(texts).casefold()
         named = sorted({m.group() for pattern in (ACCESSION, SHELL) for m in re.finditer(pattern, words)})
