@@ -72,6 +72,12 @@ def document(rows: Sequence[Row]) -> dict[str, Any]:
     return about.document(NAME, f"labwright bench {NAME}", figures_of(rows, f"docs/benchmarks/raw/{NAME}.jsonl"))
 
 
+def caught(passage: str) -> bool:
+    """The screen takes a passage out that stands as a line among ordinary ones."""
+    around = neutral(120)
+    return bool(screened(f"{around}\n{passage}\n{around}").passages)
+
+
 def alarms(name: str) -> dict[str, Any]:
     """How many texts of an ordinary collection hold a passage that the screen takes out, and which."""
     texts = COLLECTIONS[name]()
@@ -98,8 +104,8 @@ def _passages(rows: Rows, say: Say) -> None:
             for arm, decision in _arms(probe, item, number, rows):
                 say(f"{item['id']} {arm}: {' '.join(decision.chosen)}")
                 about_it = {k: item[k] for k in ("half", "place", "aim", "style")}
-                flagged = bool(screened(item["text"]).passages)
-                rows.add("injection", f"{item['id']}:{arm}", {**about_it, "flagged": flagged, **asdict(decision)})
+                about_it["flagged"] = caught(item["text"])
+                rows.add("injection", f"{item['id']}:{arm}", {**about_it, **asdict(decision)})
     finally:
         log.close()
         backends.close()
