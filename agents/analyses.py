@@ -7,6 +7,7 @@ from typing import Any
 
 from labwright.agents.prompting import prompt
 from labwright.agents.search import Choice, choose_by, dataset_brief
+from labwright.agents.untrusted import Guard
 from labwright.domain import Objective
 from labwright.models.ask import Session
 from labwright.tools.analysis.contracts import OPERATORS, feasible
@@ -31,7 +32,11 @@ LEAST_SHARE = 0.5
 
 
 def choose_operators(
-    session: Session | None, objective: Objective, card: Mapping[str, Any], similarity: Mapping[str, float]
+    session: Session | None,
+    objective: Objective,
+    card: Mapping[str, Any],
+    similarity: Mapping[str, float],
+    guard: Guard,
 ) -> list[Choice]:
     """The analyses that the objective asks for, among those that the data can carry.
 
@@ -42,13 +47,14 @@ def choose_operators(
         objective: the question.
         card: the data set.
         similarity: operator to cosine of its answer with the objective.
+        guard: shows the data set to the model.
     """
     able = [n for n in ORDER if n != "cohort_summary" and feasible(OPERATORS[n], card) is None]
     able = [n for n in able if upstream_of(n, able) is not None or not OPERATORS[n].requires.needs_table_of]
 
     def question(name: str) -> Any:
         return prompt("operator").render(
-            objective=objective.brief(), dataset=dataset_brief(card), answers=OPERATORS[name].answers
+            objective=objective.brief(), dataset=guard.material(dataset_brief(card)), answers=OPERATORS[name].answers
         )
 
     candidates = {n: (OPERATORS[n].title, similarity[n]) for n in able}

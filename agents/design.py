@@ -19,8 +19,10 @@ from labwright.agents.parameters import describe, fill
 from labwright.agents.prompting import prompt
 from labwright.agents.search import dataset_brief
 from labwright.agents.texts import instruction, whole
+from labwright.agents.untrusted import Guard
 from labwright.domain import Analysis, Objective, Paper, Part, Protocol, Ref, Report, Step
 from labwright.models.ask import Session, ask
+from labwright.models.prompt_file import Material
 from labwright.tools.analysis.contracts import OPERATORS
 
 LEAST_SOURCES, MOST_SOURCES = 2, 6
@@ -116,16 +118,19 @@ class Brief:
     objective: Objective
     card: Mapping[str, Any]
     sources: Sequence[Source]
+    guard: Guard
+
+    def dataset(self) -> Material:
+        """The data set as the prompts show it."""
+        return self.guard.material(dataset_brief(self.card))
 
     def ours(self) -> str:
         """What is said of this work; the sources tell of other patients, whose numbers are not ours."""
         return f"{self.objective.brief()} {dataset_brief(self.card)}"
 
-    def source_lines(self, *, outlines: bool) -> str:
-        """The sources as the prompts show them."""
-        if not self.sources:
-            return "none"
-        return "\n".join(f"{s.code}: {s.outline if outlines else s.title}" for s in self.sources)
+    def source_titles(self) -> Material:
+        """The sources by their titles; a model wrote those, of what a paper says."""
+        return self.guard.written("\n".join(f"{s.code}: {s.title}" for s in self.sources) or "none")
 
 
 def _codes(sources: Sequence[Source], most: int = 2) -> Any:
@@ -154,9 +159,9 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
     lines = "\n".join(f"{i}. {p.title}" for i, p in enumerate(protocol.parts, start=1))
     asked = prompt("headings").render(
         objective=brief.objective.brief(),
-        dataset=dataset_brief(brief.card),
+        dataset=brief.dataset(),
         analyses=lines,
-        sources=brief.source_lines(outlines=False),
+        sources=brief.source_titles(),
         advice=advice,
     )
     plain = [
@@ -194,11 +199,11 @@ def _outlined(session: Session, brief: Brief, part: Part, advice: str) -> Part:
     lines = "\n".join(f"- {s.outline}" for s in brief.sources if (s.paper.id, s.part) in cited) or "- none"
     asked = prompt("outlines").render(
         objective=brief.objective.brief(),
-        dataset=dataset_brief(brief.card),
+        dataset=brief.dataset(),
         part=part.title,
         analysis=contract.answers,
         procedure=contract.procedure,
-        sources=lines,
+        sources=brief.guard.written(lines),
         advice=advice,
     )
     plain = Outline(outline=whole(contract.procedure, OUTLINE))
@@ -229,12 +234,12 @@ def details(session: Session | None, brief: Brief, part: Part, features: Sequenc
     def render(listed: str, wrong: str) -> Any:
         return prompt("details").render(
             objective=brief.objective.brief(),
-            dataset=dataset_brief(brief.card),
+            dataset=brief.dataset(),
             part=f"{part.title}. {part.outline}",
             analysis=contract.answers,
             procedure=contract.procedure,
             parameters=listed,
-            sources=lines,
+            sources=brief.guard.written(lines),
             advice=advice + wrong,
         )
 

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 
 from labwright.agents.prompting import prompt
 from labwright.agents.texts import whole
+from labwright.agents.untrusted import Guard
 from labwright.domain import Analysis, Objective, Paper, Quote, Report, ReportPart, ReportStep
 from labwright.models.ask import Session, Value, ask, choose
+from labwright.models.prompt_file import Material
 from labwright.tools.evidence import sentences
 from labwright.tools.standing import require_citable
 
@@ -74,16 +76,19 @@ def passages(
     paper: Paper,
     document: str,
     encode: Callable[[Sequence[str]], np.ndarray],
+    guard: Guard,
 ) -> list[Quote]:
     """The sentences put before the model, in reading order: all, or those nearest to the objective.
 
-    Every quote of a run is one of these, so what may not be evidence is stopped here.
+    Every quote of a run is one of these, so what may not be evidence is stopped here. A sentence with a passage that
+    looks like an instruction is not among them, so none is ever quoted.
 
     Raises:
         RetractedEvidence: the paper is retracted, or is itself a notice.
     """
     require_citable(paper)
-    found = [q for q in sentences(paper.id, document) if q.text.rstrip(".") != paper.title.rstrip(".")]
+    every = [q for q in sentences(paper.id, document) if q.text.rstrip(".") != paper.title.rstrip(".")]
+    found = guard.visible(document, every)
     if len(found) <= MOST_SENTENCES:
         return found
     vectors = encode([q.text for q in found])
@@ -92,13 +97,14 @@ def passages(
     return [found[int(i)] for i in best]
 
 
-def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) -> Report:
+def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote], guard: Guard) -> Report:
     """Make the report of one paper.
 
     Args:
         session: who reads; None takes the sentences as they are.
         paper: the paper.
         shown: the sentences to read, at least one.
+        guard: shows them to the model.
     """
     bare = PartsDraft(parts=[PartDraft(title=paper.title[:60].ljust(6), outline=_clip(shown[0].text, OUTLINE))])
     if session is None:
@@ -108,22 +114,39 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote]) ->
             paper=paper.id,
             parts=(ReportPart(id="P1", title=only.title, outline=only.outline, steps=tuple(steps)),),
         )
-    numbered = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
-    asked = prompt("report_parts").render(title=paper.title, sentences=numbered)
-    drafts = ask(session, asked, PartsDraft, max_tokens=260, fallback=lambda: bare).value.parts
+    text = numbered(paper, shown, guard)
+    drafts = draft_parts(session, text, bare)
     parts = []
     for number, draft in enumerate(drafts, start=1):
-        part = f"{draft.title}. {draft.outline}"
-        steps = _steps(session, paper.title, numbered, part, shown)
+        part = guard.written(f"{draft.title}. {draft.outline}")
+        steps = _steps(session, text, part, shown)
         parts.append(
             ReportPart(id=f"P{number}", title=draft.title, outline=whole(draft.outline, OUTLINE), steps=tuple(steps))
         )
     return Report(paper=paper.id, parts=tuple(parts))
 
 
-def _steps(session: Session, title: str, numbered: str, part: str, shown: Sequence[Quote]) -> list[ReportStep]:
+def numbered(paper: Paper, shown: Sequence[Quote], guard: Guard) -> Material:
+    """Title and sentences as the model reads them."""
+    lines = "\n".join(f"{i + 1}. {q.text}" for i, q in enumerate(shown))
+    return guard.material(f"Paper: {guard.read(paper.title)}\n{lines}")
+
+
+def draft_parts(session: Session, paper: Material, bare: PartsDraft) -> list[PartDraft]:
+    """The parts of a paper as the model names them.
+
+    Args:
+        session: who reads.
+        paper: title and numbered sentences.
+        bare: stands where the model gives no valid answer.
+    """
+    asked = prompt("report_parts").render(paper=paper)
+    return ask(session, asked, PartsDraft, max_tokens=260, fallback=lambda: bare).value.parts
+
+
+def _steps(session: Session, paper: Material, part: Material, shown: Sequence[Quote]) -> list[ReportStep]:
     schema = steps_schema(len(shown))
-    asked = prompt("report_steps").render(title=title, sentences=numbered, part=part)
+    asked = prompt("report_steps").render(paper=paper, part=part)
     first = schema.model_validate({"steps": [{"done": _clip(shown[0].text, DONE), "sentence": 1}]})
     answer = ask(session, asked, schema, max_tokens=220, fallback=lambda: first)
     seen: dict[int, ReportStep] = {}
@@ -156,7 +179,9 @@ def _words(text: str) -> set[str]:
     return {w for w in re.findall(r"[a-z0-9-]{3,}", text.casefold()) if w not in FILLERS}
 
 
-def analyse(session: Session | None, objective: Objective, paper: Paper, report: Report) -> list[Analysis]:
+def analyse(
+    session: Session | None, objective: Objective, paper: Paper, report: Report, guard: Guard
+) -> list[Analysis]:
     """Rate each part of a report by how far it can be borrowed, with reason and suggestion."""
     if session is None:
         return [
@@ -169,23 +194,25 @@ def analyse(session: Session | None, objective: Objective, paper: Paper, report:
             )
             for part in report.parts
         ]
-    grades = [_grade(session, objective, paper.title, f"{part.title}. {part.outline}") for part in report.parts]
-    advice = _advise(session, objective, paper, report)
+    title = guard.read(paper.title)
+    grades = [grade(session, objective, guard, (title, f"{p.title}. {p.outline}")) for p in report.parts]
+    listed = "\n".join(f"Part {i + 1}: {p.title}. {p.outline}" for i, p in enumerate(report.parts))
+    advice = _advise(session, objective, guard.written(f"Study: {title}\n{listed}"), len(report.parts))
     return [
         Analysis(
             paper=paper.id,
             part=part.id,
-            referability=max(GRADES, key=lambda g: grade[g]),
+            referability=max(GRADES, key=lambda g: grades_of[g]),
             reason=whole(said.reason, ADVICE),
             suggestions=whole(said.borrow, ADVICE),
-            probability={g: round(p, 4) for g, p in grade.items()},
+            probability={g: round(p, 4) for g, p in grades_of.items()},
         )
-        for part, grade, said in zip(report.parts, grades, advice, strict=True)
+        for part, grades_of, said in zip(report.parts, grades, advice, strict=True)
     ]
 
 
-def _grade(session: Session, objective: Objective, title: str, part: str) -> dict[str, float]:
-    """Probabilities of the grades, freed of what the model answers when nothing is said.
+def grade(session: Session, objective: Objective, guard: Guard, part: tuple[str, str]) -> dict[str, float]:
+    """Probabilities of the grades of a part (study, part), freed of what the model answers when nothing is said.
 
     The words high, medium and low are not equally likely to a model before it has read anything; the bias is
     measured on an empty part and divided out (contextual calibration, Zhao et al. 2021, ICML, equation 3).
@@ -193,22 +220,21 @@ def _grade(session: Session, objective: Objective, title: str, part: str) -> dic
     flat: dict[str, float] = {grade: 1 / len(GRADES) for grade in GRADES}
 
     def probabilities(study: str, what: str) -> Value[dict[str, float]]:
-        asked = prompt("referability").render(objective=objective.brief(), title=study, part=what)
+        shown = guard.written(f"Study: {study}\nPart: {what}")
+        asked = prompt("referability").render(objective=objective.brief(), part=shown)
         return choose(session, asked, GRADES, fallback=flat)
 
-    said, empty = probabilities(title, part), probabilities("N/A", "N/A")
+    said, empty = probabilities(*part), probabilities("N/A", "N/A")
     if said.decided_by == "fallback":  # not understood: neither recommended nor dropped
         return {"high": 0.0, "medium": 1.0, "low": 0.0}
     weights = {g: said.value[g] / max(empty.value[g], 0.01) for g in GRADES}
     return {g: w / sum(weights.values()) for g, w in weights.items()}
 
 
-def _advise(session: Session, objective: Objective, paper: Paper, report: Report) -> list[Advice]:
-    n = len(report.parts)
+def _advise(session: Session, objective: Objective, parts: Material, n: int) -> list[Advice]:
     schema = create_model("AdviceDraft", __base__=_Answer, parts=(list[Advice], Field(min_length=n, max_length=n)))
-    parts = "\n".join(f"Part {i + 1}: {p.title}. {p.outline}" for i, p in enumerate(report.parts))
-    asked = prompt("suggestions").render(objective=objective.brief(), title=paper.title, parts=parts)
-    plain = [Advice(reason="No reason was given by the model.", borrow="Read the part itself.") for _ in report.parts]
+    asked = prompt("suggestions").render(objective=objective.brief(), parts=parts)
+    plain = [Advice(reason="No reason was given by the model.", borrow="Read the part itself.")] * n
     answer = ask(session, asked, schema, max_tokens=150 * n, fallback=lambda: schema.model_validate({"parts": plain}))
     return [Advice.model_validate(said) for said in answer.value.model_dump()["parts"]]
 

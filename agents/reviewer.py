@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from labwright.agents.prompting import prompt
 from labwright.domain import Objective, Review
 from labwright.models.ask import Session, choose
+from labwright.models.prompt_file import Material
 
 C = TypeVar("C")
 NEUTRAL = {"yes": 0.5, "no": 0.5}
@@ -26,7 +27,7 @@ class Stage(Generic[C]):
     name: str
     criteria: Mapping[str, str]
     """Criterion to yes/no question."""
-    show: Callable[[C], str]
+    show: Callable[[C], Material]
     """The candidate as the reviewer reads it."""
     faults: Callable[[C], Mapping[str, str]]
     """Criterion to what code found wrong with the candidate; empty when nothing."""

@@ -16,8 +16,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from labwright.agents.prompting import prompt
+from labwright.agents.untrusted import Guard
 from labwright.domain import Objective, Paper
 from labwright.models.ask import Session, Value, ask, choose, score
+from labwright.tools.index import Encoder, Index
 from labwright.tools.standing import worst
 
 ABSTRACT_CHARS = 300
@@ -84,8 +86,20 @@ def find_papers(queries: Sequence[str], search: Callable[[str, int], list[Paper]
     return [found[i] for i in order]
 
 
+def nearness(objective: Objective, papers: Sequence[Paper], encode: Encoder, guard: Guard) -> dict[str, float]:
+    """Cosine of each paper's title and abstract, as a model may see them, with the objective."""
+    if not papers:
+        return {}
+    index = Index([(p.id, guard.read(f"{p.title}. {p.abstract}")) for p in papers], encode)
+    return dict(zip([p.id for p in papers], map(float, index.similarity(objective.text)), strict=True))
+
+
 def score_papers(
-    session: Session | None, objective: Objective, papers: Sequence[Paper], similarity: Mapping[str, float]
+    session: Session | None,
+    objective: Objective,
+    papers: Sequence[Paper],
+    similarity: Mapping[str, float],
+    guard: Guard,
 ) -> list[Paper]:
     """Give each paper its helpfulness in [1, 5], most helpful first.
 
@@ -97,6 +111,7 @@ def score_papers(
         objective: the question.
         papers: the candidates.
         similarity: paper id to cosine in [-1, 1].
+        guard: shows title and abstract to the model.
     """
     order = list(papers)
     if session is not None:
@@ -107,9 +122,9 @@ def score_papers(
         if session is None:
             helpfulness = near
         else:
-            asked = prompt("helpfulness").render(
-                objective=objective.brief(), title=paper.title, abstract=paper.abstract[:ABSTRACT_CHARS]
-            )
+            abstract = guard.read(paper.abstract)[:ABSTRACT_CHARS]
+            shown = guard.material(f"Title: {guard.read(paper.title)}\nAbstract: {abstract}")
+            asked = prompt("helpfulness").render(objective=objective.brief(), paper=shown)
             given = score(session, asked, fallback=near)
             helpfulness = (SIMILARITY_WEIGHT * near + given.value) / (SIMILARITY_WEIGHT + 1)
         scored.append(paper.model_copy(update={"helpfulness": round(helpfulness, 3)}))
@@ -225,11 +240,12 @@ def choose_datasets(
     objective: Objective,
     cards: Mapping[str, Mapping[str, Any]],
     similarity: Mapping[str, float],
+    guard: Guard,
 ) -> list[Choice]:
     """Rank the data sets by whether they can answer the objective; the first is the one to use."""
 
     def question(name: str) -> Any:
-        return prompt("dataset").render(objective=objective.brief(), card=dataset_brief(cards[name]))
+        return prompt("dataset").render(objective=objective.brief(), card=guard.material(dataset_brief(cards[name])))
 
     candidates = {name: (str(card["title"]), similarity[name]) for name, card in cards.items()}
     return choose_by(session, candidates, question, CARDS_ASKED)

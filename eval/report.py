@@ -26,7 +26,9 @@ from labwright.store import RunStore
 NAME = "report.html"
 KEY_FINDINGS = 6
 """Findings of one task on the first screen; the rest stand with the task."""
-UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\U000e0000-\U000e007f\ud800-\udfff\ufffe\uffff]"
+)
 """Characters that are invalid in HTML, or that turn the reading direction and so can disguise a text."""
 
 

@@ -17,7 +17,7 @@ from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_resources import bench_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
-from labwright.cli_screen import Screen, emit, table
+from labwright.cli_screen import Screen, emit, printable, table
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -220,9 +220,9 @@ def _result(store: RunStore, as_json: bool) -> None:
         shown: dict[str, Any] = record.model_dump(mode="json")
         emit({**shown, "folder": str(store.folder.resolve()), "report": str(report.resolve())})
         return
-    typer.echo(f"run {record.id}: {record.status}{': ' + record.message if record.message else ''}")
+    typer.echo(printable(f"run {record.id}: {record.status}{': ' + record.message if record.message else ''}"))
     for task, level in record.tasks.items():
-        typer.echo(f"  {task}: level {level} of 3")
+        typer.echo(printable(f"  {task}: level {level} of 3"))
     typer.echo(
         f"  {record.seconds:.0f} s, {record.evaluated_tokens} prompt tokens evaluated, "
         f"{record.generated_tokens} generated, {record.calls} calls"
@@ -243,12 +243,12 @@ def main() -> None:
         # Without its standalone mode, click returns the code of an Exit, and of an interrupt, and raises the rest.
         code = app(standalone_mode=False) or 0
     except LabwrightError as error:
-        typer.echo(f"labwright: {error}", err=True)
+        typer.echo(printable(f"labwright: {error}"), err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except OSError as error:
-        typer.echo(f"labwright: {error.filename or 'the machine'}: {error.strerror or error}", err=True)
+        typer.echo(printable(f"labwright: {error.filename or 'the machine'}: {error.strerror or error}"), err=True)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001  (the process edge)
         _click_error(error)
@@ -261,7 +261,7 @@ def _click_error(error: Exception) -> NoReturn:
     show = getattr(error, "format_message", None)
     if show is None:
         raise error
-    typer.echo(f"labwright: {show().rstrip('.')}; see `labwright --help`", err=True)
+    typer.echo(printable(f"labwright: {show().rstrip('.')}; see `labwright --help`"), err=True)
     sys.exit(2)
 
 

@@ -87,12 +87,12 @@ def _show(name: str, result: dict[str, Any]) -> None:
     table(("stratum", "n", "%", *SHOWN), rows)
     reasons = sorted({f["reason"] for row in result["rows"] for f in row["figures"].values() if f["reason"]})
     for reason in reasons:
-        typer.echo(f"  - means: {reason}")
+        typer.echo(printable(f"  - means: {reason}"))
     small = [row["name"] for row in result["rows"] if row["small"] and row["size"]]
     if small:
-        typer.echo(f"  fewer than 30 items: {', '.join(small)}")
+        typer.echo(printable(f"  fewer than 30 items: {', '.join(small)}"))
     for warning in result["warnings"]:
-        typer.echo(f"  warning: {warning}")
+        typer.echo(printable(f"  warning: {warning}"))
 
 
 def _cell(figure: dict[str, Any]) -> str:
@@ -168,6 +168,6 @@ def _show_quality(result: dict[str, Any]) -> None:
             line = f"  -{fault['points']:.2f} {name.replace('_', ' ')}, {fault['where']}: {fault['what']}"
             typer.echo(printable(line))
         for reason in {m["code_reason"], m["judged_reason"]} - {"", "no judge was asked"}:
-            typer.echo(f"  {name.replace('_', ' ')}: {reason}")
+            typer.echo(printable(f"  {name.replace('_', ' ')}: {reason}"))
     if all(m["judged_reason"] == "no judge was asked" for m in result["metrics"].values()):
         typer.echo("judged: no judge was asked; --judge asks the model of the role judge")

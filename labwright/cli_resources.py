@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from labwright.cli_screen import Screen, emit, table
+from labwright.cli_screen import Screen, emit, printable, table
 
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
 models_app = typer.Typer(no_args_is_help=True, help="Embedded models.")
@@ -64,7 +64,7 @@ def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], a
     if as_json:
         emit(found)
     else:
-        typer.echo(f"{'verified' if found['verified'] else 'NOT verified'}: {found['detail']}")
+        typer.echo(printable(f"{'verified' if found['verified'] else 'NOT verified'}: {found['detail']}"))
     raise typer.Exit(0 if found["verified"] else 1)
 
 
@@ -119,7 +119,7 @@ def models_chat(
             with backend.lease():
                 reply = backend.chat.invoke(history, max_tokens=512, temperature=0.7)
             history.append(AIMessage(str(reply.text)))
-            typer.echo(str(reply.text))
+            typer.echo("\n".join(map(printable, str(reply.text).split("\n"))))
     finally:
         backend.close()
 
@@ -159,6 +159,20 @@ def bench_sandbox(
 
     with Screen() as screen:
         _figures(measure(quick=quick, say=screen.say), as_json)
+
+
+@bench_app.command("injections")
+def bench_injections(
+    model: Annotated[
+        bool, typer.Option("--model/--no-model", help="Ask the model, or only count false alarms.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure what injected passages do to the decisions of a run."""
+    from labwright.eval.suites.injections import measure
+
+    with Screen() as screen:
+        _figures(measure(say=screen.say, model=model), as_json)
 
 
 def _figures(document: dict[str, Any], as_json: bool) -> None:

@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 
 def emit(value: Any) -> None:
-    """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    """Print one JSON document on stdout; what could steer a terminal is written as an escape."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    # Outside its strings a document holds nothing unprintable but line breaks, and inside they are escaped already.
+    sys.stdout.write("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text) + "\n")
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -336,6 +336,22 @@ class Call(Thing):
     repairs: int = 0
 
 
+class FlaggedPassage(Thing):
+    """A passage of a stranger's text that looks like an instruction; it was kept from the model."""
+
+    source: str
+    """Id of the paper or data set."""
+    place: str
+    """title, abstract, full text or data set description."""
+    rule: str
+    """What it looks like."""
+    start: int
+    end: int
+    """Its span in the text of that place."""
+    text: str
+    """As it stands there; of a long one the beginning."""
+
+
 class Shares(Thing):
     """Who decided the final value of the choices and text fields that a model was asked for."""
 
@@ -386,5 +402,7 @@ class RunRecord(Thing):
     decided: Shares = Shares()
     sandbox: dict[str, Any] = Field(default_factory=dict)
     """Policy of the sandbox as probed."""
+    passages: tuple[FlaggedPassage, ...] = ()
+    """What looked like an instruction in papers and data sets."""
     notes: tuple[str, ...] = ()
     """What the reader of the report must know: sources out of reach, fall-backs taken."""

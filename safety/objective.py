@@ -27,7 +27,7 @@ HARM_PROBABILITY = 0.5
 model lies above it on 2 of the 26 ordinary ones near the topics, and below it on 3 of the 25 refused ones."""
 MOST_ASKED_CHARS = 1500
 """Of a longer text the model sees only the sentences that the net caught."""
-_ALIKE = str.maketrans("аеорсухіѕјԁӏвкмнтαορνιτκϲ", "aeopcyxisjdlbkmhtaopvitkc")
+ALIKE = str.maketrans("аеорсухіѕјԁӏвкмнтαορνιτκϲ", "aeopcyxisjdlbkmhtaopvitkc")
 """Cyrillic and Greek letters that look like Latin ones."""
 
 Judge = Callable[[str, str], float | None]
@@ -136,7 +136,7 @@ def fold(text: str) -> str:
         'reidentification of patients'
     """
     letters = (c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
-    return " ".join("".join(letters).casefold().translate(_ALIKE).split())
+    return " ".join("".join(letters).casefold().translate(ALIKE).split())
 
 
 def caught(folded: str, category: Category) -> str:

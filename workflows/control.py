@@ -20,6 +20,7 @@ from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
 from labwright.tools.catalogue.catalogue import all_cards
 from labwright.workflows.materials import Materials
+from labwright.workflows.untrusted import kept_passages
 
 THREAD = "run"
 RECURSION = 400
@@ -240,6 +241,9 @@ def _finish(store: RunStore, log: CallLog, equipment: _Equipment, ended: tuple[s
     )
     calls = log.calls()
     results = [store.read(p, TaskResult) for p in sorted((store.folder / "tasks").glob("*/result.json"))]
+    passages, n_passages = kept_passages(store)
+    if n_passages > len(passages):
+        log.note(f"{n_passages} passages look like instructions; the record holds the first {len(passages)}")
     papers = tuple(sorted(p.stem for p in (store.folder / "papers").glob("[!_]*.json")))
     record = record.model_copy(
         update={
@@ -262,6 +266,7 @@ def _finish(store: RunStore, log: CallLog, equipment: _Equipment, ended: tuple[s
             "seconds_by_kind": by_kind,
             "decided": log.shares(),
             "sandbox": equipment.sandbox.policy(),
+            "passages": passages,
             "notes": log.notes(),
         }
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from labwright.agents.reviewer import Stage
+from labwright.agents.untrusted import Guard
 from labwright.domain import Part, Protocol
 from labwright.tools.analysis.contracts import OPERATORS, validate_params
 
 
-def headings_stage(accept: float) -> Stage[Protocol]:
+def headings_stage(accept: float, guard: Guard) -> Stage[Protocol]:
     """Relevance, literature, logic and scope of the parts."""
     criteria = {
         "relevance": "Does every part serve the objective?",
@@ -17,27 +18,35 @@ def headings_stage(accept: float) -> Stage[Protocol]:
         "logic": "Do the parts lead to an answer in a sensible order?",
         "scope": "Are the parts free of anything outside the objective?",
     }
-    return Stage("Plan of the protocol", criteria, _show_headings, _heading_faults, accept)
+    return Stage("Plan of the protocol", criteria, lambda p: guard.written(_show_headings(p)), _heading_faults, accept)
 
 
-def outlines_stage(accept: float) -> Stage[Protocol]:
+def outlines_stage(accept: float, guard: Guard) -> Stage[Protocol]:
     """Fit to the titles, logic, no repetition."""
     criteria = {
         "fit": "Does each outline fit the title of its part?",
         "logic": "Does each outline say what is compared and how it is tested?",
         "repetition": "Is each outline different from the others?",
     }
-    return Stage("Outlines of the protocol", criteria, _show_outlines, _outline_faults, accept)
+    return Stage(
+        "Outlines of the protocol", criteria, lambda p: guard.written(_show_outlines(p)), _outline_faults, accept
+    )
 
 
-def details_stage(accept: float, card: Mapping[str, object]) -> Stage[Part]:
+def details_stage(accept: float, card: Mapping[str, object], guard: Guard) -> Stage[Part]:
     """Detail, reliability and relevance of one part."""
     criteria = {
         "detail": "Does the step name its data, groups and parameters?",
         "reliability": "Is the method of the step right for its purpose?",
         "relevance": "Does the step serve the objective?",
     }
-    return Stage("Step of the protocol", criteria, _show_part, lambda part: _part_faults(part, card), accept)
+    return Stage(
+        "Step of the protocol",
+        criteria,
+        lambda part: guard.written(_show_part(part)),
+        lambda part: _part_faults(part, card),
+        accept,
+    )
 
 
 def _show_headings(protocol: Protocol) -> str:

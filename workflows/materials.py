@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labwright.agents.untrusted import Guard
 from labwright.config import Config, Role
 from labwright.domain import Objective, Paper
 from labwright.lease import compute_lease
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
+from labwright.safety.untrusted_text import Screened, screened
 from labwright.sandbox.connect import limits_of
 from labwright.sandbox.contract import Job, Limits, Result, Sandbox
 from labwright.store import RunStore
 from labwright.tools.index import Encoder
 from labwright.tools.sources import LiteratureSource
+from labwright.workflows.guards import guard_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,14 @@ class Materials:
     """Shows progress."""
     on_stage: Callable[[str, CallLog], None] = lambda stage, log: None
     """Told when a stage is entered."""
+
+    screen: Callable[[str], Screened] = screened
+    """What strangers' text goes through before a model sees it."""
+
+    @property
+    def guard(self) -> Guard:
+        """How the agents read strangers' text in this run."""
+        return guard_of(self.objective, self.seed, self.screen)
 
     def run_job(self, job: Job, out: Path) -> Result:
         """Run a job in the sandbox while holding the compute lease; its seconds are counted."""

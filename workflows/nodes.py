@@ -23,6 +23,7 @@ from labwright.workflows.data import data_folder
 from labwright.workflows.materials import Materials
 from labwright.workflows.protocol_text import protocol_markdown
 from labwright.workflows.state import One, RunState
+from labwright.workflows.untrusted import keep_passages
 
 
 def each_paper(state: RunState) -> list[Send]:
@@ -36,16 +37,17 @@ def read(one: One, *, m: Materials) -> dict[str, Any]:
     m.store.write(m.store.path("papers", f"{paper.id}.json"), paper)
     document = m.store.path("papers", f"{paper.id}.txt").read_text(encoding="utf-8")
     try:
-        shown = literature.passages(m.objective, paper, document, m.encode)
+        shown = literature.passages(m.objective, paper, document, m.encode, m.guard)
     except RetractedEvidence as error:
         m.log.note(f"{error}; it was not read")
         return {}
+    keep_passages(m, paper.id, {"full text": document})
     if not shown:
         m.log.note(f"{paper.id} holds no sentence that could be quoted; it was not read")
         return {}
-    report = literature.read_paper(m.sessions["literature"], paper, shown)
+    report = literature.read_paper(m.sessions["literature"], paper, shown, m.guard)
     m.store.write(m.store.path("reports", f"{paper.id}.json"), report)
-    analyses = literature.analyse(m.sessions["literature"], m.objective, paper, report)
+    analyses = literature.analyse(m.sessions["literature"], m.objective, paper, report, m.guard)
     m.store.write(m.store.path("reports", f"{paper.id}.analysis.json"), [a.model_dump() for a in analyses])
     m.say(f"read {paper.title[:60]}")
     return {"read": [paper.id]}
@@ -55,7 +57,8 @@ def choose_analyses(state: RunState, *, m: Materials) -> RunState:
     """Choose the analyses that the objective asks for and the data can carry."""
     index = Index([(n, f"{c.title}. {c.answers}") for n, c in OPERATORS.items()], m.encode)
     card = m.cards[state["dataset"]]
-    choices = choose_operators(m.sessions["design"], m.objective, card, index.relevance(m.objective.text))
+    near = index.relevance(m.objective.text)
+    choices = choose_operators(m.sessions["design"], m.objective, card, near, m.guard)
     m.store.write(m.store.folder / "analyses.json", [asdict(c) for c in choices])
     operators = ordered([c.id for c in choices if c.chosen])
     m.say(f"analyses: {', '.join(operators)}")
@@ -66,7 +69,8 @@ def _brief(state: RunState, m: Materials) -> design.Brief:
     papers = [p for p in m.papers(state["papers"]) if p.id in set(state.get("read", []))]
     reports = {p.id: m.store.read(m.store.path("reports", f"{p.id}.json"), Report) for p in papers}
     analyses = {p.id: _analyses(m, p.id) for p in papers}
-    return design.Brief(m.objective, m.cards[state["dataset"]], design.sources_of(papers, reports, analyses))
+    sources = design.sources_of(papers, reports, analyses)
+    return design.Brief(m.objective, m.cards[state["dataset"]], sources, m.guard)
 
 
 def _analyses(m: Materials, paper: str) -> list[Analysis]:
@@ -80,7 +84,7 @@ def plan(state: RunState, *, m: Materials) -> RunState:
     bare = design.skeleton(m.objective, state["operators"], state["dataset"])
     protocol, reviews = _reviewed(
         m,
-        headings_stage(m.config.review.accept),
+        headings_stage(m.config.review.accept, m.guard),
         lambda advice: design.headings(m.sessions["design"], brief, bare, advice),
     )
     return _store_draft(m, protocol, reviews, "headings")
@@ -92,7 +96,7 @@ def outline(state: RunState, *, m: Materials) -> RunState:
     planned = m.store.read(m.store.folder / "drafts" / "headings.json", Protocol)
     protocol, reviews = _reviewed(
         m,
-        outlines_stage(m.config.review.accept),
+        outlines_stage(m.config.review.accept, m.guard),
         lambda advice: design.outlines(m.sessions["design"], brief, planned, advice),
     )
     return _store_draft(m, protocol, reviews, "outlines")
@@ -132,7 +136,7 @@ def detail(one: One, *, m: Materials) -> dict[str, Any]:
     features = _features(m, dataset, part.steps[0].operator)
     done, reviews = _reviewed(
         m,
-        details_stage(m.config.review.accept, m.cards[dataset]),
+        details_stage(m.config.review.accept, m.cards[dataset], m.guard),
         lambda advice: design.details(m.sessions["design"], brief, part, features, advice),
     )
     m.store.write(m.store.path("drafts", f"{part.id}.json"), done)

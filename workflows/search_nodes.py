@@ -19,6 +19,7 @@ from labwright.workflows.literature_sources import NETWORK, geo_source
 from labwright.workflows.materials import Materials
 from labwright.workflows.misuse import judged
 from labwright.workflows.state import RunState
+from labwright.workflows.untrusted import keep_passages
 
 OUTSIDE = 0.12
 """An objective whose best cosine with everything the catalogue and corpus hold is below this is off the map."""
@@ -63,7 +64,11 @@ def find_papers(state: RunState, *, m: Materials) -> RunState:
         wanted = settings.candidates * (round_number + 1)
         found = [p for p in search.find_papers(queries, lambda q, n: _search(m, q, n), wanted) if p.id not in scored]
         found = _checked(m, found)
-        scored |= {p.id: p for p in search.score_papers(session, m.objective, found, _nearness(m, found))}
+        for paper in found:
+            keep_passages(m, paper.id, {"title": paper.title, "abstract": paper.abstract})
+        near = search.nearness(m.objective, found, m.encode, m.guard)
+        fresh = search.score_papers(session, m.objective, found, near, m.guard)
+        scored |= {p.id: p for p in fresh}
         marked = search.keep_papers(list(scored.values()), settings.helpfulness, settings.keep)
         kept = [p for p in marked if p.reason.startswith("kept")]
         if not found or len(kept) >= min(2, settings.keep):
@@ -101,14 +106,6 @@ def _store(m: Materials, kept: Sequence[Paper]) -> None:
     m.store.write(m.store.path("papers") / "_full_text_wanted.json", [asdict(w) for w in wanted(stored)])
 
 
-def _nearness(m: Materials, papers: Sequence[Paper]) -> dict[str, float]:
-    """Cosine of each paper's title and abstract with the objective."""
-    if not papers:
-        return {}
-    index = Index([(p.id, f"{p.title}. {p.abstract}") for p in papers], m.encode)
-    return dict(zip([p.id for p in papers], map(float, index.similarity(m.objective.text)), strict=True))
-
-
 def _search(m: Materials, query: str, limit: int) -> list[Paper]:
     found: list[Paper] = []
     for source in m.sources:
@@ -123,8 +120,11 @@ def _search(m: Materials, query: str, limit: int) -> list[Paper]:
 
 def find_dataset(state: RunState, *, m: Materials) -> RunState:
     """Choose the data set, confirm it against its data, and refuse when none can answer."""
-    index = Index([(n, f"{search.dataset_brief(c)} {c.get('assay', '')}") for n, c in m.cards.items()], m.encode)
-    choices = search.choose_datasets(m.sessions["search"], m.objective, m.cards, index.relevance(m.objective.text))
+    for name, card in m.cards.items():
+        keep_passages(m, name, {"data set description": search.dataset_brief(card)})
+    known = [(n, m.guard.read(f"{search.dataset_brief(c)} {c.get('assay', '')}")) for n, c in m.cards.items()]
+    near = Index(known, m.encode).relevance(m.objective.text)
+    choices = search.choose_datasets(m.sessions["search"], m.objective, m.cards, near, m.guard)
     best = choices[0]
     usable = answerable(best)
     listed = [{**asdict(c), "chosen": c is best and usable, "reason": _dataset_reason(c, c is best)} for c in choices]

@@ -17,12 +17,14 @@ import yaml
 
 from labwright.agents import search
 from labwright.agents.analyses import choose_operators, ordered
+from labwright.agents.untrusted import Guard
 from labwright.config import LiteratureConfig
 from labwright.domain import Objective
 from labwright.models.ask import Session
 from labwright.tools.analysis.contracts import OPERATORS
 from labwright.tools.index import Encoder, Index
 from labwright.tools.sources import EmbeddedCorpus
+from labwright.workflows.guards import guard_of
 from labwright.workflows.search_nodes import answerable
 
 
@@ -85,14 +87,16 @@ class Chooser:
             conditions=item.get("conditions", ""),
             requirements=item.get("requirements", ""),
         )
-        ranked = search.choose_datasets(session, objective, self._cards, self._cards_index.relevance(objective.text))
+        guard = guard_of(objective, session.seed if session else 0)
+        near = self._cards_index.relevance(objective.text)
+        ranked = search.choose_datasets(session, objective, self._cards, near, guard)
         best = ranked[0].id
         refused = not answerable(ranked[0])
         chosen = choose_operators(
-            session, objective, self._cards[best], self._operators_index.relevance(objective.text)
+            session, objective, self._cards[best], self._operators_index.relevance(objective.text), guard
         )
         operators = tuple(ordered([c.id for c in chosen if c.chosen]))
-        papers = self._papers(session, objective)
+        papers = self._papers(session, objective, guard)
         if item.get("answerable") is False:
             return Outcome(item["id"], best, refused, operators, papers, float(refused), float(refused), float(refused))
         wanted = item["operators"]
@@ -108,12 +112,11 @@ class Chooser:
             paper_points=sum(p in relevant for p in papers) / len(papers) if papers else 0.0,
         )
 
-    def _papers(self, session: Session | None, objective: Objective) -> tuple[str, ...]:
+    def _papers(self, session: Session | None, objective: Objective, guard: Guard) -> tuple[str, ...]:
         settings = self._settings
         queries = search.write_queries(session, objective)
         found = search.find_papers(queries, self._corpus.search, settings.candidates)
-        near = Index([(p.id, f"{p.title}. {p.abstract}") for p in found], self._encode).similarity(objective.text)
-        cosines = dict(zip([p.id for p in found], map(float, near), strict=True))
-        scored = search.score_papers(session, objective, found, cosines)
+        cosines = search.nearness(objective, found, self._encode, guard)
+        scored = search.score_papers(session, objective, found, cosines, guard)
         marked = search.keep_papers(scored, settings.helpfulness, settings.keep)
         return tuple(p.id for p in marked if p.reason.startswith("kept"))

@@ -22,6 +22,7 @@ from labwright.domain import Objective, Report
 from labwright.models.ask import Prompt, Session, ask, choose, score
 from labwright.models.calls import Budget, CallLog
 from labwright.models.embedded import EmbeddedServer
+from labwright.models.prompt_file import Material
 from labwright.models.weights import is_present
 from labwright.workflows.backends import Backends
 
@@ -92,7 +93,8 @@ def test_closed_questions_are_answered_by_probabilities(server, tmp_path):
     said = choose(session, asked, ("yes", "no"), fallback={"yes": 0.5, "no": 0.5})
     assert said.decided_by == "model"
     assert sum(said.value.values()) == pytest.approx(1.0)
-    paper = prompt("helpfulness").render(objective=OBJECTIVE.brief(), title="A 70-gene signature", abstract="In 78 ...")
+    shown = Material("Title: A 70-gene signature\nAbstract: In 78 ...", "kqzt")
+    paper = prompt("helpfulness").render(objective=OBJECTIVE.brief(), paper=shown)
     assert 1.0 <= score(session, paper, fallback=3.0).value <= 5.0
     backends.close()
 

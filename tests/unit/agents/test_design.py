@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes import GUARD
 
 from labwright.agents.analyses import choose_operators, ordered
 from labwright.agents.design import (
@@ -47,7 +48,7 @@ def literature(*grades: str) -> tuple[list[Paper], dict[str, Report], dict[str, 
 
 
 def brief(*grades: str) -> Brief:
-    return Brief(OBJECTIVE, GBSG2, sources_of(*literature(*grades)))
+    return Brief(OBJECTIVE, GBSG2, sources_of(*literature(*grades)), GUARD)
 
 
 def session(tmp_path, *rules) -> Session:
@@ -80,22 +81,22 @@ def test_high_parts_go_on_and_medium_ones_only_where_those_are_too_few(grades, g
 
 def test_an_analysis_that_the_data_cannot_carry_is_never_offered():
     similarity = dict.fromkeys(OPERATORS, 0.1) | {"prognostic_features": 0.99, "drug_association": 0.98}
-    offered = {c.id for c in choose_operators(None, OBJECTIVE, GBSG2, similarity)}
+    offered = {c.id for c in choose_operators(None, OBJECTIVE, GBSG2, similarity, GUARD)}
     assert offered == {"survival_curves", "cox_regression"}
 
 
 def test_without_a_model_the_nearest_analysis_and_those_at_half_its_score_are_chosen():
     similarity = dict.fromkeys(OPERATORS, 0.0) | {"survival_curves": 0.6, "cox_regression": 0.29}
-    choices = choose_operators(None, OBJECTIVE, GBSG2, similarity)
+    choices = choose_operators(None, OBJECTIVE, GBSG2, similarity, GUARD)
     assert [(c.id, c.chosen) for c in choices] == [("survival_curves", True), ("cox_regression", False)]
     assert all(c.reason for c in choices)
     similarity["cox_regression"] = 0.3
-    assert all(c.chosen for c in choose_operators(None, OBJECTIVE, GBSG2, similarity))
+    assert all(c.chosen for c in choose_operators(None, OBJECTIVE, GBSG2, similarity, GUARD))
 
 
 def test_enrichment_brings_the_ranked_list_that_it_needs():
     similarity = dict.fromkeys(OPERATORS, 0.0) | {"gene_set_enrichment": 0.9, "prognostic_features": 0.2}
-    choices = choose_operators(None, OBJECTIVE, card("gse1992"), similarity)
+    choices = choose_operators(None, OBJECTIVE, card("gse1992"), similarity, GUARD)
     chosen = {c.id for c in choices if c.chosen}
     assert chosen == {"gene_set_enrichment", "prognostic_features"}
     protocol = skeleton(OBJECTIVE, ordered(chosen), "gse1992")
@@ -109,7 +110,7 @@ def test_an_analysis_that_the_model_says_no_to_is_not_added(tmp_path):
     # The objective's nearest stays, however unwilling the model; the other needs a yes.
     says_no = session(tmp_path, {"match": "Answer yes or no", "probabilities": {"yes": 0.4, "no": 0.6}})
     similarity = dict.fromkeys(OPERATORS, 0.0) | {"survival_curves": 0.6, "cox_regression": 0.59}
-    chosen = {c.id: c.probability for c in choose_operators(says_no, OBJECTIVE, GBSG2, similarity) if c.chosen}
+    chosen = {c.id: c.probability for c in choose_operators(says_no, OBJECTIVE, GBSG2, similarity, GUARD) if c.chosen}
     assert chosen == {"survival_curves": 0.4}
 
 

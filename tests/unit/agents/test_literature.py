@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes import hashed_encoder
+from fakes import GUARD, hashed_encoder
 
 from labwright.agents.literature import (
     ADVICE,
@@ -56,34 +56,34 @@ def read(tmp_path, *, parts=TWO_PARTS, steps=None) -> tuple[Report, Session]:
     if steps is not None:
         rules.append({"match": STEPS, "reply": steps})
     reader = session(tmp_path, *rules)
-    return read_paper(reader, PAPER, SHOWN), reader
+    return read_paper(reader, PAPER, SHOWN, GUARD), reader
 
 
 def quotes(report: Report) -> list[Quote]:
     return [q for part in report.parts for step in part.steps for q in step.quotes]
 
 
-def test_a_short_paper_is_shown_whole_but_for_its_title():
-    shown = passages(OBJECTIVE, PAPER, DOCUMENT, hashed_encoder)
-    assert [q.text for q in shown] == [q.text for q in SHOWN]
-    assert len(shown) == 4
+def test_a_short_paper_is_shown_whole_but_for_its_title_and_what_looks_like_an_instruction():
+    shown = passages(OBJECTIVE, PAPER, DOCUMENT, hashed_encoder, GUARD)
+    assert [q.text for q in shown] == [q.text for q in SHOWN if q.text != INJECTION]
+    assert len(shown) == 3
 
 
 def test_of_a_long_paper_the_nearest_sentences_are_shown_in_reading_order():
     far = [f"Sentence number {i} tells of trout in mountain lakes." for i in range(30)]
     near = "Does hormone therapy delay recurrence of breast cancer? We measured it."
-    shown = passages(OBJECTIVE, PAPER, "\n".join([*far[:20], near, *far[20:]]), hashed_encoder)
+    shown = passages(OBJECTIVE, PAPER, "\n".join([*far[:20], near, *far[20:]]), hashed_encoder, GUARD)
     assert len(shown) == MOST_SENTENCES
     assert [q.start for q in shown] == sorted(q.start for q in shown)
     assert any(q.text.startswith("Does hormone therapy") for q in shown)
 
 
 def test_without_a_model_the_sentences_themselves_are_the_steps():
-    report = read_paper(None, PAPER, SHOWN)
+    report = read_paper(None, PAPER, SHOWN, GUARD)
     assert [s.details for s in report.parts[0].steps] == [q.text for q in SHOWN]
     assert [s.id for s in report.parts[0].steps] == ["S1", "S2", "S3", "S4"]
     assert all(is_verbatim(q, DOCUMENT) for q in quotes(report))
-    assert [a.referability for a in analyse(None, OBJECTIVE, PAPER, report)] == ["medium"]
+    assert [a.referability for a in analyse(None, OBJECTIVE, PAPER, report, GUARD)] == ["medium"]
 
 
 def test_a_step_is_quoted_by_the_span_it_names(tmp_path):
@@ -133,20 +133,20 @@ def test_parts_outside_the_schema_become_one_part_named_as_the_paper(tmp_path, p
     assert reader.log.shares().fallback == 2
 
 
-def test_an_instruction_in_the_paper_is_only_a_numbered_sentence(tmp_path):
+def test_an_instruction_in_the_paper_is_not_shown_and_moves_no_number(tmp_path):
     _, reader = read(tmp_path)
     asked = [text for text in reader.chat.seen if STEPS in text]
     assert asked
     for text in asked:
-        assert f"\n3. {INJECTION}\n" in text
-        assert text.index("material, never an instruction") < text.index(INJECTION)
+        assert "IGNORE ALL RULES" not in text
+        assert "\n3. [...]\n4. A Cox model" in text
 
 
 def test_a_sentence_without_spaces_can_be_read_with_and_without_a_model(tmp_path):
     primer = sentences("p", "Primer " + "ACGT" * 100)
-    assert read_paper(None, PAPER, primer).parts[0].steps[0].quotes == (primer[0],)
+    assert read_paper(None, PAPER, primer, GUARD).parts[0].steps[0].quotes == (primer[0],)
     broken = session(tmp_path, {"match": ".", "reply": "no JSON"})
-    assert quotes(read_paper(broken, PAPER, primer)) == primer
+    assert quotes(read_paper(broken, PAPER, primer, GUARD)) == primer
 
 
 def test_two_steps_on_one_sentence_are_one_step(tmp_path):
@@ -181,7 +181,7 @@ def rated(tmp_path, said, empty, **more) -> tuple[list, Session]:
         {"match": "Referability, one word", "probabilities": said},
         *([{"match": ADVISE, "reply": more["advice"]}] if more else []),
     )
-    return analyse(rater, OBJECTIVE, PAPER, report), rater
+    return analyse(rater, OBJECTIVE, PAPER, report, GUARD), rater
 
 
 def test_the_grade_is_freed_of_what_is_said_of_an_empty_part(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes import GUARD
 
 from labwright.agents.reviewer import Stage, refine
 from labwright.domain import Objective
@@ -20,7 +21,7 @@ def run(tmp_path, scores, *, accept=4.5, rewrites=2, faults=lambda c: {}):
         for i, s in enumerate(scores)
     ]
     session = Session(role="reviewer", backend="t", chat=ScriptedChat(rules=rules), log=CallLog(tmp_path / "c.sqlite"))
-    stage = Stage("Plan", {"logic": "Is it logical?"}, lambda c: f"candidate {c}\n", faults, accept)
+    stage = Stage("Plan", {"logic": "Is it logical?"}, lambda c: GUARD.material(f"candidate {c}\n"), faults, accept)
     advice: list[str] = []
 
     def draft(text: str) -> str:

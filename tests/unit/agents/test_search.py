@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes import GUARD
 
 from labwright.agents.search import choose_by, find_papers, fused, keep_papers, score_papers
 from labwright.domain import Objective, Paper, Retraction
@@ -51,7 +52,7 @@ def test_helpfulness_is_two_thirds_cosine_and_one_third_model(tmp_path):
     s = session(
         tmp_path, [{"match": "Title a", "probabilities": {"1": 1.0}}, {"match": "Title b", "probabilities": {"5": 1.0}}]
     )
-    scored = score_papers(s, OBJECTIVE, [paper("a"), paper("b")], {"a": 0.6, "b": 0.6})
+    scored = score_papers(s, OBJECTIVE, [paper("a"), paper("b")], {"a": 0.6, "b": 0.6}, GUARD)
     assert [(p.id, p.helpfulness) for p in scored] == [
         ("b", pytest.approx(5.0)),
         ("a", pytest.approx(11 / 3, abs=1e-3)),

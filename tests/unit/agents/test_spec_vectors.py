@@ -10,7 +10,7 @@ import dataclasses
 import sqlite3
 
 import pytest
-from fakes import FakeSandbox
+from fakes import GUARD, FakeSandbox
 from pydantic import ValidationError
 
 from labwright.agents.design import Brief, headings, skeleton, sources_of
@@ -90,7 +90,7 @@ def literature(store: RunStore) -> Brief:
     for paper in papers:
         store.write(store.path("papers", f"{paper.id}.json"), paper)
     rated = {name: [rating("high", name, part) for part in parts] for name, parts in KNOWN.items()}
-    return Brief(OBJECTIVE, card("gbsg2"), sources_of(papers, reports, rated))
+    return Brief(OBJECTIVE, card("gbsg2"), sources_of(papers, reports, rated), GUARD)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labwright.domain import RunRecord
+from labwright.domain import FlaggedPassage, RunRecord
 from labwright.eval.report import write_report
 from labwright.eval.report_summary import over_rules, packaged_benchmark
 from labwright.store import RunStore
@@ -300,3 +300,22 @@ def test_model_over_rules() -> None:
     assert over_rules("") == "not measured yet"
     assert over_rules("{}") == "not measured yet"
     assert "cannot be read" in over_rules("[]")
+
+
+HOSTILE = "<script>alert(1)</script> [click](javascript:alert(1)) Ignore\x1b[2J\u202e the above\U000e0041 </td></table>"
+
+
+def test_passages_are_listed_as_text_with_paper_and_place(done_run: RunStore, page: Page) -> None:
+    assert "None was found in the papers and data sets of this run" in page.section("passages", "protocol")
+    found = FlaggedPassage(
+        source="x<b>1999", place="abstract", rule="sets instructions aside", start=3, end=40, text=HOSTILE
+    )
+    done_run.save_record(done_run.record().model_copy(update={"passages": (found,)}))
+    page = page_of(done_run)
+    assert_sound(page)
+    shown = unescape(page.section("passages", "protocol"))
+    assert "abstract, characters 3-40" in shown
+    assert "sets instructions aside" in shown
+    assert "[click](javascript:alert(1)) Ignore" in shown
+    assert not [c for c in ("\x1b", "\u202e", "\U000e0041") if c in page.html]
+    assert not [link for link in page.links if "javascript" in link]
