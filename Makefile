@@ -9,7 +9,7 @@ LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges engine bubblewrap image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-retrieval engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -21,6 +21,7 @@ test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, 
 	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q --ignore tests/unit/tools/analysis
 	$(LABWRIGHT) bench verify run
 	$(LABWRIGHT) bench verify judges
+	$(LABWRIGHT) bench verify retrieval
 
 # The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
 test-analysis: $(ANALYSIS)/.installed  ## Unit tests of the analysis operators
@@ -31,7 +32,7 @@ lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: bench-run bench-judges  ## Every benchmark there is
+bench: bench-run bench-judges bench-retrieval  ## Every benchmark there is
 
 bench-run: venv engine image models  ## The main job, measured; writes docs/benchmarks/run.json
 	mkdir -p docs/benchmarks/raw
@@ -43,6 +44,12 @@ bench-judges: venv models  ## Judges and protocol metrics, measured; writes docs
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench judges --json > docs/benchmarks/judges.json.new
 	mv docs/benchmarks/judges.json.new docs/benchmarks/judges.json
+	$(LABWRIGHT) bench publish
+
+bench-retrieval: venv  ## Search and quotes, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/retrieval.json
+	mkdir -p docs/benchmarks/raw
+	@$(LABWRIGHT) models pull all-minilm-l6-v2
+	$(LABWRIGHT) bench retrieval --out docs/benchmarks/retrieval.json
 	$(LABWRIGHT) bench publish
 
 venv: $(VENV)/.installed  ## The environment of a user

@@ -17,6 +17,7 @@ LabwrightError                  one clear line: what, where, how to mend
 │   └── KeyMissing              an API key is not in the environment
 ├── AnswerInvalid               a model's answer failed its schema after every repair
 ├── ReferenceUnresolved         a reference names no stored report, part or span
+│   └── QuoteNotFound           a claimed quote is not in the document
 ├── SandboxBroken               the sandbox failed (never: the command failed, that is a result)
 ├── SourceUnavailable           a literature or data source did not answer usefully
 └── MetricUndefined             a figure was asked of nothing
@@ -113,6 +114,18 @@ class AnswerInvalid(LabwrightError):
 
 class ReferenceUnresolved(LabwrightError):
     """A reference names no stored report, part or span."""
+
+
+class QuoteNotFound(ReferenceUnresolved):
+    """A claimed quote is not in the document.
+
+    Attributes:
+        nearest: the sentence of the document that is most like it; empty when it has none.
+    """
+
+    def __init__(self, message: str, *, nearest: str = "") -> None:
+        super().__init__(message)
+        self.nearest = nearest
 
 
 class SandboxBroken(LabwrightError):

@@ -19,10 +19,11 @@ def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
         _choices,
         _kills,
     )
-    return [{**figure, "raw": raw} for make in makers for figure in make(rows)]
+    return [{**one, "raw": raw} for make in makers for one in make(rows)]
 
 
-def _figure(name: str, value: float, unit: str, n: int, **more: Any) -> dict[str, Any]:
+def figure(name: str, value: float, unit: str, n: int, **more: Any) -> dict[str, Any]:
+    """One figure as the documents hold it; `more` sets low, high or note."""
     return {
         "name": name,
         "value": round(value, 4),
@@ -49,12 +50,12 @@ def _objectives(rows: Sequence[Row]) -> list[dict[str, Any]]:
     macro = [statistics.fmean(values) for values in rates.values()]
     low, high = bootstrap(macro)
     each = "; ".join(f"{name} {' '.join(f'{v:.2f}' for v in values)}" for name, values in rates.items())
-    figures = [_figure("level3_rate_gold", statistics.fmean(macro), "share", len(macro), low=low, high=high, note=each)]
+    figures = [figure("level3_rate_gold", statistics.fmean(macro), "share", len(macro), low=low, high=high, note=each)]
     first = next((r for r in done if r["name"].startswith("metastasis_signature")), done[0])
-    figures.append(_figure("level3_tasks", float(first.get("level3_tasks", 0)), "tasks", 1, note=first["name"]))
+    figures.append(figure("level3_tasks", float(first.get("level3_tasks", 0)), "tasks", 1, note=first["name"]))
     shares = [r["model_share"] for r in done if r.get("model_share") is not None]
     if shares:
-        figures.append(_figure("model_decided_share", statistics.fmean(shares), "share", len(shares)))
+        figures.append(figure("model_decided_share", statistics.fmean(shares), "share", len(shares)))
     return figures
 
 
@@ -69,12 +70,12 @@ def _economy(rows: Sequence[Row]) -> list[dict[str, Any]]:
         "overhead_share": "share",
     }
     figures = [
-        _figure(name, statistics.median(r[name] for r in done), unit, len(done), low=min(r[name] for r in done),
+        figure(name, statistics.median(r[name] for r in done), unit, len(done), low=min(r[name] for r in done),
                 high=max(r[name] for r in done), note="median over runs; low and high are the extremes")
         for name, unit in names.items()
     ]  # fmt: skip
     largest = max(r["checkpoint_max_kib"] for r in done)
-    return [*figures, _figure("checkpoint_max_kib", largest, "KiB", len(done), note="largest of all runs")]
+    return [*figures, figure("checkpoint_max_kib", largest, "KiB", len(done), note="largest of all runs")]
 
 
 def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -92,7 +93,7 @@ def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for part in ("dataset_points", "operator_points", "paper_points")
     )
     figures = [
-        _figure(
+        figure(
             "model_over_rules_points",
             statistics.fmean(gains),
             "points of 1",
@@ -105,7 +106,7 @@ def _choices(rows: Sequence[Row]) -> list[dict[str, Any]]:
     refused = [(m["refused"], r["refused"]) for m, r in pairs if not m["answerable"]]
     if refused:
         figures.append(
-            _figure("unanswerable_refused_share", sum(m for m, _ in refused) / len(refused), "share", len(refused),
+            figure("unanswerable_refused_share", sum(m for m, _ in refused) / len(refused), "share", len(refused),
                     note=f"rules alone {sum(r for _, r in refused) / len(refused):.2f}")
         )  # fmt: skip
     return figures
@@ -122,7 +123,7 @@ def _kills(rows: Sequence[Row]) -> list[dict[str, Any]]:
         return []
     row = done[-1]
     note = f"{row['in_flight']} replies were in flight at a kill; {row['requests']} requests in all"
-    return [_figure("calls_repeated_after_kill", row["repeated"], "calls", row["kills"], note=note)]
+    return [figure("calls_repeated_after_kill", row["repeated"], "calls", row["kills"], note=note)]
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float | None, float | None]:
