@@ -49,7 +49,8 @@ bench-judges: venv models  ## Judges and protocol metrics, measured; writes docs
 bench-retrieval: venv  ## Search and quotes, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/retrieval.json
 	mkdir -p docs/benchmarks/raw
 	@$(LABWRIGHT) models pull all-minilm-l6-v2
-	$(LABWRIGHT) bench retrieval --out docs/benchmarks/retrieval.json
+	$(LABWRIGHT) bench retrieval --json > docs/benchmarks/retrieval.json.new
+	mv docs/benchmarks/retrieval.json.new docs/benchmarks/retrieval.json
 	$(LABWRIGHT) bench publish
 
 venv: $(VENV)/.installed  ## The environment of a user

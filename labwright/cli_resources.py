@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -185,21 +184,13 @@ def bench_retrieval(
         bool, typer.Option("--fit", help="First choose the fusion's weights again, on train claims.")
     ] = False,
     stance: Annotated[bool, typer.Option("--stance", help="Also ask the reviewer's model for support.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the document to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure search, its speed, and the location of quotes."""
     from labwright.eval.suites.retrieval import measure
 
     with Screen() as screen:
-        document = measure(quick=quick, fit=fit, stance=stance, say=screen.say)
-    if out is not None:
-        out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if as_json:
-        emit(document)
-    else:
-        rows = [(f["name"], f["value"], f["unit"], f["n"], f.get("note", "")) for f in document["figures"]]
-        table(("figure", "value", "unit", "n", "note"), rows)
+        _figures(measure(quick=quick, fit=fit, stance=stance, say=screen.say), as_json)
 
 
 @bench_app.command("verify")

@@ -6,6 +6,7 @@ would fetch a model, is never used. Similarities are in [-1, 1]; higher is bette
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from chromadb.api import ClientAPI
     from chromadb.api.types import QueryResult
+    from chromadb.config import System
     from numpy.typing import NDArray
 
     Vectors = NDArray[np.float32]
@@ -28,6 +30,7 @@ SPACE = {"hnsw": {"space": "cosine", "ef_search": 200, "max_neighbors": 32}}
 """More neighbours than the default 16: nearly equal documents otherwise cut others off from the graph."""
 TRIES = 4
 PAUSE_S = 0.05
+_opening = threading.Lock()
 
 
 class DenseEngine:
@@ -46,10 +49,11 @@ class DenseEngine:
             SourceUnavailable: the server does not answer.
         """
         self._folder, self._name, self._server = folder, name, server
-        self.refresh()
+        self._system: System | None = None
+        self._open()
 
     def _open(self) -> None:
-        client = _served(self._server) if self._server else _local(self._folder)
+        client, self._system = (_served(self._server), None) if self._server else _local(self._folder)
         self._collection = client.get_or_create_collection(
             self._name,
             embedding_function=None,
@@ -59,8 +63,14 @@ class DenseEngine:
     def refresh(self) -> None:
         """See what other processes have added: Chroma keeps what it read of its files for the life of a client."""
         if not self._server:
-            _forget(self._folder)
-        self._open()
+            self.close()
+            self._open()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._system is not None:
+            self._system.stop()
+            self._system = None
 
     def add(self, rows: Sequence[tuple[int, IndexedDocument]], vectors: Vectors) -> None:
         """Add documents under their keys with their vectors (n, d); a key that is there is replaced."""
@@ -139,20 +149,20 @@ def _where(where: Filter) -> dict[str, Any]:
     return clauses[0] if len(clauses) == 1 else {"$and": clauses}
 
 
-def _local(folder: Path) -> ClientAPI:
+def _local(folder: Path) -> tuple[ClientAPI, System]:
+    """A client of its own for the folder, and the system to stop behind it.
+
+    Chroma shares one system a path within a process, and with it what was read of the files. It is taken out of
+    that registry, so that nobody shares it; the public `clear_system_cache` would forget those of other indexes too.
+    """
     import chromadb
+    from chromadb.api.shared_system_client import SharedSystemClient
     from chromadb.config import Settings
 
     folder.mkdir(parents=True, exist_ok=True)
-    return chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
-
-
-def _forget(folder: Path) -> None:
-    # Chroma shares one system per path within a process. Only this path's entry is dropped: the public
-    # clear_system_cache() would close the collections of every other index of the process.
-    from chromadb.api.shared_system_client import SharedSystemClient
-
-    SharedSystemClient._identifier_to_system.pop(str(folder), None)
+    with _opening:
+        client = chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
+        return client, SharedSystemClient._identifier_to_system.pop(str(folder))
 
 
 def _served(address: str) -> ClientAPI:

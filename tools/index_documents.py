@@ -9,6 +9,7 @@ nothing but rows that the next writer removes.
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,8 @@ class Ledger:
             self._db.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             raise WrongUse(f"{path}: not an index ({error}); delete the folder and index again") from error
-        for name, value in (("format", FORMAT), ("embedder", embedder), ("generation", "0")):
+        made = (("format", FORMAT), ("embedder", embedder), ("generation", "0"), ("id", uuid.uuid4().hex))
+        for name, value in made:
             self._db.execute("insert or ignore into settings values (?, ?)", (name, value))
         held = dict(self._db.execute("select name, value from settings"))
         if held["format"] != FORMAT or held["embedder"] != embedder:
@@ -88,9 +90,18 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
+    def setting(self, name: str) -> str:
+        """A note of the index; empty when it was never set."""
+        row = self._db.execute("select value from settings where name = ?", (name,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a note."""
+        self._db.execute("insert or replace into settings values (?, ?)", (name, value))
+
     def generation(self) -> int:
         """A number that grows whenever what is live changes."""
-        return int(self._db.execute("select value from settings where name = 'generation'").fetchone()[0])
+        return int(self.setting("generation"))
 
     def count(self, state: str = "live") -> int:
         """Documents in a state."""
@@ -100,6 +111,11 @@ class Ledger:
         """Corpus to its number of documents."""
         rows = self._db.execute("select corpus, count(*) from documents where state = 'live' group by corpus")
         return {str(name): int(n) for name, n in rows}
+
+    def ids(self, corpus: str) -> list[str]:
+        """Ids of the live documents of a corpus, in the order of their keys."""
+        rows = self._db.execute("select id from documents where state = 'live' and corpus = ? order by key", (corpus,))
+        return [str(row[0]) for row in rows]
 
     def keys(self, states: Sequence[str] = ("live",)) -> list[int]:
         """Keys of documents in any of the states, ascending."""

@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labwright.tools.index_sparse import Signal
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from labwright.tools.index_sparse import SparseEngine
+
     Array = NDArray[np.float64]
+    Vectors = NDArray[np.float32]
+
+SPARSE_SIGNALS: tuple[Signal, ...] = ("words", "grams", "coverage")
 
 RANK_OFFSET = 60
 """The constant of Cormack, Clarke and Buettcher (2009)."""
@@ -28,6 +35,39 @@ def weights() -> Mapping[str, float]:
     """Weight of each signal of hybrid search, as `labwright bench retrieval --fit` chose them."""
     held = json.loads((files("labwright.tools") / "index_weights.json").read_text(encoding="utf-8"))
     return {str(name): float(weight) for name, weight in held["weights"].items()}
+
+
+def signals_of(
+    sparse: SparseEngine,
+    query: str,
+    vector: Vectors,
+    matrices: Mapping[int, Vectors],
+    known: Mapping[Signal, Mapping[int, float]],
+) -> dict[str, list[float]]:
+    """Every signal over the candidates of a query.
+
+    Args:
+        sparse: the full-text side, which scores exactly what a search did not return.
+        query: the query.
+        vector: its unit vector (d,).
+        matrices: candidate to its vectors (2 + parts, d): passage, title, parts.
+        known: scores that searches have returned already, by signal and candidate.
+
+    Returns:
+        Signal to a score a candidate, in the order of `matrices`; higher is better.
+    """
+    found: dict[str, list[float]] = {}
+    for signal in SPARSE_SIGNALS:
+        held = known.get(signal, {})
+        scores = {**held, **sparse.scores(signal, query, [key for key in matrices if key not in held])}
+        found[signal] = [scores.get(key, 0.0) for key in matrices]
+    cosines = [matrix @ vector for matrix in matrices.values()]
+    return {
+        **found,
+        "passage": [float(c[0]) for c in cosines],
+        "title": [float(c[1]) for c in cosines],
+        "sentence": [float(c[2:].max()) if len(c) > 2 else float(c[0]) for c in cosines],
+    }
 
 
 def z_scores(scores: Sequence[float]) -> Array:

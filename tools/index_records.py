@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 
 from pydantic import Field
 
@@ -118,3 +119,12 @@ class Filter(Thing):
     def is_open(self) -> bool:
         """Nothing is filtered."""
         return self == Filter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One document found."""
+
+    document: IndexedDocument
+    score: float
+    """Comparable within one search only."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,14 +37,23 @@ NO_YEAR = 0
 class SparseEngine:
     """One folder of tantivy segments."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the folder, or make it."""
+    def __init__(self, folder: Path | None, *, stem: bool = True) -> None:
+        """Open the folder, or make it.
+
+        Args:
+            folder: where it is kept; None keeps everything in memory.
+            stem: compare words without their endings.
+        """
         import tantivy
 
-        folder.mkdir(parents=True, exist_ok=True)
+        self._analyzer = _analyzer(stem)
         self._schema = _schema()
-        self._index = tantivy.Index(self._schema, path=str(folder), reuse=True)
-        self._index.register_tokenizer("english", _analyzer())
+        if folder is None:
+            self._index = tantivy.Index(self._schema)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._index = tantivy.Index(self._schema, path=str(folder), reuse=True)
+        self._index.register_tokenizer("english", self._analyzer)
         self._index.register_tokenizer("blanks", _blanks())
         self._index.reload()
 
@@ -128,11 +137,11 @@ class SparseEngine:
         if signal == "grams":
             parts = [term("grams", gram) for gram in _grams(query[:QUERY_CHARS])]
         elif signal == "words":
-            words = _analyzer().analyze(query[:QUERY_CHARS])
+            words = self._analyzer.analyze(query[:QUERY_CHARS])
             parts = [term("body", w) for w in words]
             parts += [Query.boost_query(term("title", w), TITLE_BOOST) for w in words]
         else:
-            words = list(dict.fromkeys(_analyzer().analyze(query[:QUERY_CHARS])))
+            words = list(dict.fromkeys(self._analyzer.analyze(query[:QUERY_CHARS])))
             parts = [Query.const_score_query(term("body", w), self._idf(w)) for w in words]
         return Query.boolean_query([(Occur.Should, part) for part in parts]) if parts else None
 
@@ -199,12 +208,12 @@ def _blanks() -> tantivy.TextAnalyzer:
     return TextAnalyzerBuilder(Tokenizer.whitespace()).build()
 
 
-@cache
-def _analyzer() -> tantivy.TextAnalyzer:
+def _analyzer(stem: bool) -> tantivy.TextAnalyzer:
     from tantivy import Filter as Step
     from tantivy import TextAnalyzerBuilder, Tokenizer
 
-    steps = (Step.lowercase(), Step.ascii_fold(), Step.custom_stopword(list(STOP)), Step.stemmer("english"))
+    steps = [Step.lowercase(), Step.ascii_fold(), Step.custom_stopword(list(STOP))]
+    steps += [Step.stemmer("english")] if stem else []
     builder = TextAnalyzerBuilder(Tokenizer.simple())
     for step in steps:
         builder = builder.filter(step)

@@ -7,9 +7,9 @@ visible at once, or not at all, is told in `labwright.tools.index_documents`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,9 +18,10 @@ from filelock import FileLock
 
 from labwright.tools.index_dense import DenseEngine
 from labwright.tools.index_documents import Ledger
-from labwright.tools.index_fusion import fused, reciprocal_ranks, weights
-from labwright.tools.index_records import Filter, IndexedDocument, merged, same_paper
-from labwright.tools.index_sparse import SparseEngine
+from labwright.tools.index_fusion import fused, reciprocal_ranks, signals_of, weights
+from labwright.tools.index_merging import Added, settle
+from labwright.tools.index_records import Filter, Hit, IndexedDocument
+from labwright.tools.index_sparse import Signal, SparseEngine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,26 +39,6 @@ CANDIDATES = 100
 BATCH = 256
 RERANKED = 20
 TRIES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One document found."""
-
-    document: IndexedDocument
-    score: float
-    """Comparable within one search only."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Added:
-    """What adding did, by document id."""
-
-    new: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    merged: dict[str, str] = field(default_factory=dict)
-    """Id that came to the id under which the same paper is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,25 +62,6 @@ def open_index(folder: Path, config: IndexConfig) -> LiteratureIndex:
     return LiteratureIndex(folder, Embedder(name=name, encode=encode), server=config.chroma_url)
 
 
-class _Batch(dict[tuple[str, str], IndexedDocument]):
-    """Documents of one batch by corpus and id, and by what identifies their papers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._places: dict[tuple[str, str, str], tuple[str, str]] = {}
-
-    def put(self, document: IndexedDocument) -> None:
-        place = (document.corpus, document.id)
-        self[place] = document
-        for kind, value in document.identities().items():
-            self._places.setdefault((document.corpus, kind, value), place)
-
-    def alike(self, document: IndexedDocument) -> list[IndexedDocument]:
-        held = document.identities().items()
-        found = [self._places.get((document.corpus, kind, value)) for kind, value in held]
-        return [self[place] for place in dict.fromkeys(found) if place is not None]
-
-
 class LiteratureIndex:
     """Documents of several corpora, searched by words and by meaning."""
 
@@ -115,32 +77,50 @@ class LiteratureIndex:
             WrongUse: the folder is no index, or one of another embedder or format.
             SourceUnavailable: the server does not answer.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         self._embedder = embedder
-        self._write_lock = FileLock(folder / "writer.lock")
         self._lock = threading.RLock()
-        with self._write_lock:  # two processes must not both make the files
-            self._ledger = Ledger(folder / "documents.sqlite", embedder.name)
-            self._sparse = SparseEngine(folder / "sparse")
-            self._dense = DenseEngine(folder / "dense", "documents", server)
+        self._ledger = Ledger(folder / "documents.sqlite", embedder.name)
+        self._write_lock = FileLock(folder / "writer.lock")
+        if self._ledger.setting("engines"):
+            self._open(folder, server)  # without waiting for a writer
+        else:
+            with self._write_lock:  # two processes must not both make the files
+                self._open(folder, server)
+                self._ledger.set("engines", "made")
+        expected = self._ledger.count()
+        if min(self._sparse.count(), self._dense.count()) < expected:
+            self.repair()
+
+    def _open(self, folder: Path, server: str) -> None:
+        self._sparse = SparseEngine(folder / "sparse")
+        self._dense = DenseEngine(folder / "dense", f"labwright-{self._ledger.setting('id')}", server)
         self._seen = self._ledger.generation()
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close every file."""
+        self._dense.close()
         self._ledger.close()
 
     def count(self) -> int:
         """Documents that can be found."""
-        return self._ledger.count()
+        with self._lock:
+            return self._ledger.count()
 
     def corpora(self) -> dict[str, int]:
         """Corpus to its number of documents."""
-        return self._ledger.corpora()
+        with self._lock:
+            return self._ledger.corpora()
+
+    def ids(self, corpus: str = "default") -> list[str]:
+        """Ids of a corpus, in the order in which they came."""
+        with self._lock:
+            return self._ledger.ids(corpus)
 
     def get(self, name: str, corpus: str = "default") -> IndexedDocument | None:
         """The document of that id, or None."""
-        key = self._ledger.find(corpus, name)
-        return None if key is None else self._ledger.documents([key]).get(key)
+        with self._lock:
+            key = self._ledger.find(corpus, name)
+            return None if key is None else self._ledger.documents([key]).get(key)
 
     def add(self, documents: Sequence[IndexedDocument]) -> Added:
         """Add or update documents; each batch of 256 becomes visible whole or not at all.
@@ -150,8 +130,15 @@ class LiteratureIndex:
         """
         outcome = Added()
         for start in range(0, len(documents), BATCH):
+            batch = documents[start : start + BATCH]
+            vectors = self._encoded(batch, {})  # the slow part, while others read and write
             with self._writing():
-                self._add_batch(documents[start : start + BATCH], outcome)
+                fresh, replaced, added = settle(batch, self._ledger)
+                self._write(fresh, replaced, self._encoded(fresh, vectors))
+            outcome.new += added.new
+            outcome.updated += added.updated
+            outcome.unchanged += added.unchanged
+            outcome.merged |= added.merged
         return outcome
 
     def delete(self, names: Sequence[str], corpus: str = "default") -> int:
@@ -185,22 +172,32 @@ class LiteratureIndex:
         with self._writing():
             live = set(self._ledger.keys())
             held = {"sparse": self._sparse.keys(), "dense": self._dense.keys()}
-            return [
-                f"{side} misses {len(live - keys)} of {len(live)} documents and holds {len(keys - live)} too many"
-                for side, keys in held.items()
-                if keys != live
-            ]
+        return [
+            f"{side} misses {len(live - keys)} of {len(live)} documents and holds {len(keys - live)} too many"
+            for side, keys in held.items()
+            if keys != live
+        ]
 
-    def rebuild(self) -> None:
-        """Fill both engines again from the ledger, for instance on a new Chroma server; nothing is embedded anew."""
+    def repair(self) -> None:
+        """Give both engines what they miss, from the ledger and without embedding anything.
+
+        Opening an index does so when an engine holds too little: its files were deleted, or another Chroma server
+        was configured.
+        """
         with self._writing():
-            keys = self._ledger.keys()
-            for engine in (self._dense, self._sparse):
-                engine.remove(sorted(engine.keys() - set(keys)))
-            for start in range(0, len(keys), BATCH):
-                rows, vectors = self._ledger.rows(keys[start : start + BATCH])
+            live = set(self._ledger.keys())
+            in_dense, in_sparse = self._dense.keys(), self._sparse.keys()
+            self._dense.remove(sorted(in_dense - live))
+            self._sparse.remove(sorted(in_sparse - live))
+            for rows, vectors in self._stored(live - in_dense):
                 self._dense.add(rows, vectors)
+            for rows, _ in self._stored(live - in_sparse):
                 self._sparse.add(rows)
+
+    def _stored(self, keys: set[int]) -> Iterator[tuple[list[tuple[int, IndexedDocument]], Vectors]]:
+        wanted = sorted(keys)
+        for start in range(0, len(wanted), BATCH):
+            yield self._ledger.rows(wanted[start : start + BATCH])
 
     def _hits(self, query: str, limit: int, where: Filter | None, mode: Mode) -> list[Hit]:
         asked = max(limit, CANDIDATES)
@@ -217,53 +214,30 @@ class LiteratureIndex:
     def _scores(self, query: str, limit: int, where: Filter | None, mode: Mode) -> dict[int, float]:
         if mode == "sparse":
             return self._sparse.search("words", query, limit, where)
-        vector = self._embedder.encode([query])[0]
-        dense = self._dense.search(vector, limit, where)
+        if mode == "hybrid":
+            keys, found = self._signals(query, limit, where)
+            return dict(zip(keys, fused(found, weights()).tolist(), strict=True)) if keys else {}
+        dense = self._dense.search(self._embedder.encode([query])[0], limit, where)
         if mode == "dense":
             return dense
-        words = self._sparse.search("words", query, limit, where)
-        if mode == "ranks":
-            return reciprocal_ranks([list(words), list(dense)])
-        grams = self._sparse.search("grams", query, limit, where)
-        keys, signals = self._signals(query, vector, (words, grams, dense))
-        return dict(zip(keys, fused(signals, weights()).tolist(), strict=True)) if keys else {}
+        return reciprocal_ranks([list(self._sparse.search("words", query, limit, where)), list(dense)])
 
     def signals(self, query: str, limit: int = CANDIDATES) -> tuple[list[IndexedDocument], dict[str, list[float]]]:
         """The candidates of a query and each signal over them, for choosing weights."""
         with self._lock:
             self._catch_up()
-            vector = self._embedder.encode([query])[0]
-            found = (
-                self._sparse.search("words", query, limit),
-                self._sparse.search("grams", query, limit),
-                self._dense.search(vector, limit),
-            )
-            keys, signals = self._signals(query, vector, found)
+            keys, found = self._signals(query, limit, None)
             held = self._ledger.documents(keys)
-        return [held[key] for key in keys], signals
+        return [held[key] for key in keys], found
 
-    def _signals(
-        self, query: str, vector: Vectors, found: tuple[dict[int, float], dict[int, float], dict[int, float]]
-    ) -> tuple[list[int], dict[str, list[float]]]:
-        """Keys that the three searches found, and every signal for each of them.
-
-        What one search did not return is scored exactly and not guessed.
-        """
-        words, grams, dense = found
-        matrices = self._ledger.vectors(list(dict.fromkeys([*words, *grams, *dense])))
-        keys = sorted(matrices)
-        words = words | self._sparse.scores("words", query, [key for key in keys if key not in words])
-        grams = grams | self._sparse.scores("grams", query, [key for key in keys if key not in grams])
-        coverage = self._sparse.scores("coverage", query, keys)
-        cosines = [matrices[key] @ vector for key in keys]
-        return keys, {
-            "words": [words.get(key, 0.0) for key in keys],
-            "grams": [grams.get(key, 0.0) for key in keys],
-            "coverage": [coverage.get(key, 0.0) for key in keys],
-            "passage": [float(c[0]) for c in cosines],
-            "title": [float(c[1]) for c in cosines],
-            "sentence": [float(c[2:].max()) if len(c) > 2 else float(c[0]) for c in cosines],
-        }
+    def _signals(self, query: str, limit: int, where: Filter | None) -> tuple[list[int], dict[str, list[float]]]:
+        vector = self._embedder.encode([query])[0]
+        words = self._sparse.search("words", query, limit, where)
+        grams = self._sparse.search("grams", query, limit, where)
+        dense = self._dense.search(vector, limit, where)
+        matrices = self._ledger.vectors(sorted({*words, *grams, *dense}))
+        known: dict[Signal, dict[int, float]] = {"words": words, "grams": grams}
+        return list(matrices), signals_of(self._sparse, query, vector, matrices, known)
 
     def _catch_up(self) -> None:
         generation = self._ledger.generation()
@@ -279,43 +253,10 @@ class LiteratureIndex:
             self._clean()  # what a writer that died has left
             yield
 
-    def _add_batch(self, documents: Sequence[IndexedDocument], outcome: Added) -> None:
-        wanted = _Batch()
-        replaced: set[int] = set()
-        for document in documents:
-            kept, old = self._settled(document, wanted, outcome)
-            wanted.put(kept)
-            replaced.update(old)
-        held = self._ledger.documents(sorted(replaced))
-        same = {(d.corpus, d.id): key for key, d in held.items() if wanted.get((d.corpus, d.id)) == d}
-        outcome.unchanged += [name for _, name in same]
-        outcome.updated += [d.id for d in held.values() if (d.corpus, d.id) in wanted and (d.corpus, d.id) not in same]
-        there = {(d.corpus, d.id) for d in held.values()}
-        outcome.new += [name for place, name in ((p, p[1]) for p in wanted) if place not in there]
-        fresh = [document for place, document in wanted.items() if place not in same]
-        self._write(fresh, sorted(replaced - set(same.values())))
-
-    def _settled(self, document: IndexedDocument, wanted: _Batch, outcome: Added) -> tuple[IndexedDocument, list[int]]:
-        """What is kept of a document beside those of the index and of the batch, and what it replaces."""
-        own = self._ledger.find(document.corpus, document.id)
-        others = [key for key in self._ledger.alike(document) if key != own]
-        for earlier in wanted.alike(document):
-            if earlier.id != document.id and same_paper(earlier, document):
-                outcome.merged[document.id] = earlier.id
-                return merged(earlier, document), [] if own is None else [own]
-        if own is not None or (document.corpus, document.id) in wanted:
-            return document, [] if own is None else [own]
-        for key, other in self._ledger.documents(others).items():
-            current = wanted.get((other.corpus, other.id), other)
-            if same_paper(current, document):
-                outcome.merged[document.id] = current.id
-                return merged(current, document), [key]
-        return document, []
-
-    def _write(self, documents: Sequence[IndexedDocument], replaced: Sequence[int]) -> None:
-        if not documents and not replaced:
-            return
-        matrices = self._encoded(documents)
+    def _write(
+        self, documents: Sequence[IndexedDocument], replaced: Sequence[int], vectors: Mapping[str, Vectors]
+    ) -> None:
+        matrices = [vectors[document.digest()] for document in documents]
         keys = self._ledger.prepare(documents, matrices)
         if keys:
             rows = list(zip(keys, documents, strict=True))
@@ -337,17 +278,17 @@ class LiteratureIndex:
             self._sparse.remove(gone)
             self._ledger.forget(gone)
 
-    def _encoded(self, documents: Sequence[IndexedDocument]) -> list[Vectors]:
-        """Vectors (2 + sentences, d) of each document: passage, title, sentences; all new texts in one call."""
-        known = self._ledger.known([document.digest() for document in documents])
-        texts = {d.digest(): [d.passage(), *d.parts()] for d in documents if d.digest() not in known}
-        distinct = {
-            text: row for row, text in enumerate(dict.fromkeys(t for several in texts.values() for t in several))
-        }
-        if distinct:
-            vectors = self._embedder.encode(list(distinct))
-            known.update({digest: vectors[[distinct[t] for t in several]] for digest, several in texts.items()})
-        return [known[document.digest()] for document in documents]
+    def _encoded(self, documents: Sequence[IndexedDocument], known: Mapping[str, Vectors]) -> dict[str, Vectors]:
+        """Vectors (2 + parts, d) by digest: passage, title, parts; all new texts in one call."""
+        with self._lock:
+            stored = self._ledger.known([document.digest() for document in documents])
+        found = {**stored, **known}
+        texts = {d.digest(): [d.passage(), *d.parts()] for d in documents if d.digest() not in found}
+        rows = {text: n for n, text in enumerate(dict.fromkeys(t for several in texts.values() for t in several))}
+        if rows:
+            vectors = self._embedder.encode(list(rows))
+            found |= {digest: vectors[[rows[t] for t in several]] for digest, several in texts.items()}
+        return found
 
 
 def _reranked(query: str, hits: Sequence[Hit], rerank: Reranker) -> list[Hit]:

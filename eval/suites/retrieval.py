@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labwright.config import cache_dir, load_config
-from labwright.eval.suites.figures import figures_of
+from labwright.eval.suites.document import document
 from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, scifact_claims
-from labwright.eval.suites.retrieval_figures import SIZES
+from labwright.eval.suites.retrieval_figures import SIZES, figures_of
 from labwright.eval.suites.retrieval_quotes import quote_rows
 from labwright.eval.suites.retrieval_ranking import fit_weights, med_index, rank_rows, scifact_index
 from labwright.eval.suites.retrieval_speed import copy_of, costs, dense_indexing, grow, query_times, sparse_indexing
 from labwright.eval.suites.retrieval_stance import stance_rows
-from labwright.eval.suites.run import RAW, Rows, commit, machine
+from labwright.eval.suites.run import RAW, Rows
 from labwright.models.calls import CallLog
 from labwright.models.embedding import NAME, CachedEncoder, shared_encoder
 from labwright.tools.index_store import Embedder, LiteratureIndex
@@ -26,6 +26,25 @@ Say = Callable[[str], None]
 QUICK_STEP = 10
 """A quick run takes every tenth query."""
 TIMED = 100
+STANCE_STEP = 3
+"""Every third claim is judged: a hundred claims are some ten minutes of a small model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every part of the suite works with."""
+
+    rows: Rows
+    cached: Embedder
+    """Embeds a text once for all runs of the suite."""
+    quick: bool
+    stance: bool
+    say: Say
+
+    @property
+    def step(self) -> int:
+        """Every so many queries are asked."""
+        return QUICK_STEP if self.quick else 1
 
 
 def measure(*, quick: bool, fit: bool, stance: bool, say: Say) -> dict[str, Any]:
@@ -42,81 +61,85 @@ def measure(*, quick: bool, fit: bool, stance: bool, say: Say) -> dict[str, Any]
     """
     RAW.mkdir(parents=True, exist_ok=True)
     name = "retrieval-quick" if quick else "retrieval"
-    rows = Rows(RAW / f"{name}.jsonl")
     cached = Embedder(name=NAME, encode=CachedEncoder(cache_dir() / "bench-embeddings.sqlite"))
+    bench = Bench(rows=Rows(RAW / f"{name}.jsonl"), cached=cached, quick=quick, stance=stance, say=say)
     if fit:
         with tempfile.TemporaryDirectory() as folder:
             say("weights of the fusion, on train claims")
             say(str(fit_weights(scifact_index(Path(folder), cached), say)))
-    _ranking(rows, cached, QUICK_STEP if quick else 1, say)
-    _speed(rows, cached, quick, say)
-    if not rows.has_kind("quote_fake"):
-        say("quotes")
-        for row in quote_rows():
-            rows.put(row)
-    if stance and not rows.has_kind("stance"):
-        _stance(rows, cached, QUICK_STEP if quick else 1, say)
-    return {
-        "suite": "retrieval",
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "command": "labwright bench retrieval" + (" --quick" if quick else ""),
-        "machine": machine(),
-        "figures": figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"),
-    }
+    for part in PARTS:
+        part(bench)
+    command = "labwright bench retrieval" + (" --quick" if quick else "")
+    return document("retrieval", command, figures_of(bench.rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
 
 
-def _ranking(rows: Rows, embedder: Embedder, step: int, say: Say) -> None:
+def _ranking(bench: Bench) -> None:
     for kind, make, queries in (
         ("scifact_query", scifact_index, scifact_claims("validation")),
         ("med_query", med_index, medlars()[1]),
     ):
-        if not rows.has_kind(kind):
-            say(f"{kind}: embedding and indexing")
+        if not bench.rows.has_kind(kind):
+            bench.say(f"{kind}: embedding and indexing")
             with tempfile.TemporaryDirectory() as folder:
-                for row in rank_rows(kind, make(Path(folder), embedder), queries[::step]):
-                    rows.put(row)
+                index = make(Path(folder), bench.cached)
+                for row in rank_rows(kind, index, queries[:: bench.step]):
+                    bench.rows.put(row)
+                index.close()
 
 
-def _speed(rows: Rows, cached: Embedder, quick: bool, say: Say) -> None:
+def _indexing(bench: Bench) -> None:
     documents = [abstract.document() for abstract in scifact_abstracts()]
-    if not rows.has_kind("sparse_indexing"):
-        say("sparse indexing")
+    if not bench.rows.has_kind("sparse_indexing"):
+        bench.say("sparse indexing")
         for row in sparse_indexing(documents):
-            rows.put(row)
-    if not rows.has_kind("dense_indexing"):
-        for row in dense_indexing(documents, say):
-            rows.put(row)
-    if not rows.has_kind("query_times"):
-        _times(rows, cached, quick, say)
+            bench.rows.put(row)
+    if not bench.rows.has_kind("dense_indexing"):
+        for row in dense_indexing(documents, bench.say):
+            bench.rows.put(row)
 
 
-def _times(rows: Rows, cached: Embedder, quick: bool, say: Say) -> None:
+def _times(bench: Bench) -> None:
+    if bench.rows.has_kind("query_times"):
+        return
     documents = [abstract.document() for abstract in scifact_abstracts()]
     queries = scifact_claims("validation")[:TIMED]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        say("query times")
-        filled = LiteratureIndex(place, cached)
+        bench.say("query times")
+        filled = LiteratureIndex(place, bench.cached)
         filled.add([copy_of(document, 0, n) for n, document in enumerate(documents)])
         filled.close()
         # The same name, without the cache: every query is encoded as a user's would be.
         index = LiteratureIndex(place, Embedder(name=NAME, encode=shared_encoder().encode))
         for row in [*query_times(index, queries), costs(index, place)]:
-            rows.put(row)
-        if not quick:
-            say(f"growing to {SIZES[1]} documents")
+            bench.rows.put(row)
+        if not bench.quick:
+            bench.say(f"growing to {SIZES[1]} documents")
             for row in [*grow(index, documents, SIZES[1] // SIZES[0], place), *query_times(index, queries)]:
-                rows.put(row)
+                bench.rows.put(row)
+        index.close()
 
 
-def _stance(rows: Rows, cached: Embedder, step: int, say: Say) -> None:
+def _quotes(bench: Bench) -> None:
+    if not bench.rows.has_kind("quote_fake"):
+        bench.say("quotes")
+        for row in quote_rows():
+            bench.rows.put(row)
+
+
+def _stances(bench: Bench) -> None:
+    if not bench.stance or bench.rows.has_kind("stance"):
+        return
     backends = Backends(load_config())
     try:
         with tempfile.TemporaryDirectory() as scratch:
             session = backends.session("reviewer", CallLog(Path(scratch) / "calls.sqlite"), 0)
-            say("support and contradiction")
-            for row in list(stance_rows(session, cached.encode, step)):
-                rows.put(row)
+            bench.say("support and contradiction")
+            for row in list(stance_rows(session, bench.cached.encode, STANCE_STEP * bench.step)):
+                bench.rows.put(row)
     finally:
         backends.close()
+
+
+PARTS: tuple[Callable[[Bench], None], ...] = (_ranking, _indexing, _times, _quotes, _stances)
+"""One part a kind of measurement: it puts rows where there are none. Their figures are made in `retrieval_figures`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from labwright.eval.suites.figures import Row, bootstrap, figure
@@ -14,9 +14,9 @@ SIZES = (5_183, 51_830)
 """Documents of the two indexes whose query times are compared."""
 
 
-def retrieval_figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every figure that the rows can carry."""
-    return [*_ranking(rows), *_times(rows), *_rates(rows), *_quotes(rows), *_stances(rows)]
+def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
+    """Every figure that the rows can carry; one that was not measured is absent."""
+    return [{**one, "raw": raw} for make in MAKERS for one in make(rows)]
 
 
 def _ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -128,3 +128,8 @@ def _stances(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "stance_accuracy", sum(right) / len(right), "share", len(right), note=f"{note}; Wilson interval", **bounds
         )
     ]
+
+
+MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (_ranking, _times, _rates, _quotes, _stances)
+"""One maker a kind of measurement; each takes all rows and reads those of its kinds. A new kind is added here, and to
+the parts of `labwright.eval.suites.retrieval`."""

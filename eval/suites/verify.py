@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 from labwright.errors import WrongUse
-from labwright.eval.suites import figures, judge_figures
+from labwright.eval.suites import figures, judge_figures, retrieval_figures
 
 FOLDER = Path("docs/benchmarks")
-MAKERS = {"run": figures.figures_of, "judges": judge_figures.figures_of}
+MAKERS = {
+    "run": figures.figures_of,
+    "judges": judge_figures.figures_of,
+    "retrieval": retrieval_figures.figures_of,
+}
 """Suite to what makes its figures of its raw rows."""
 
 

@@ -9,8 +9,8 @@ import pytest
 import pytrec_eval
 
 from labwright.errors import MetricUndefined, SomethingMissing
-from labwright.eval.suites.figures import figures_of
 from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, scifact_claims
+from labwright.eval.suites.retrieval_figures import figures_of
 from labwright.eval.suites.retrieval_quotes import DAMAGES, FAKE_KINDS, _fake
 from labwright.eval.suites.retrieval_ranking import ndcg, recall
 

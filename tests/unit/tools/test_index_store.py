@@ -173,8 +173,14 @@ def test_an_engine_that_lost_its_files_is_noticed_and_filled_again(tmp_path: Pat
     first.close()
     shutil.rmtree(tmp_path / "sparse")
     index = LiteratureIndex(tmp_path, Embedder(name="words", encode=encoder))
-    assert index.check() == ["sparse misses 30 of 30 documents and holds 0 too many"]
-    index.rebuild()
+    assert index.check() == []
+    index._dense.remove([1, 2])
+    index._sparse.remove([30])
+    assert index.check() == [
+        "sparse misses 1 of 30 documents and holds 0 too many",
+        "dense misses 2 of 30 documents and holds 0 too many",
+    ]
+    index.repair()
     assert index.check() == []
     assert encoder.seen == []
     assert ids(index, "marker17", mode="sparse") == ["d17"]
