@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from labwright.cli_eval import eval_app
+from labwright.cli_evidence import evidence, quote
 from labwright.cli_resources import bench_app, corpus_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, table
@@ -30,6 +31,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(bench_app, name="bench")
 app.add_typer(eval_app, name="eval")
+app.command()(evidence)
+app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -163,12 +166,13 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search the literature."""
-    from labwright.config import cache_dir
+    from labwright.config import cache_dir, load_config
     from labwright.models.embedding import CachedEncoder
     from labwright.tools.sources import deduplicate
     from labwright.workflows.literature_sources import open_sources
 
-    opened = open_sources(source or ["embedded"], CachedEncoder(cache_dir() / "embeddings.sqlite"))
+    encode = CachedEncoder(cache_dir() / "embeddings.sqlite")
+    opened = open_sources(source or ["embedded"], encode, load_config().index)
     papers = deduplicate([p for s in opened for p in s.search(query, limit)])[:limit]
     if as_json:
         emit([p.model_dump(mode="json") for p in papers])

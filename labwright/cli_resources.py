@@ -20,11 +20,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 @corpus_app.command("add")
 def corpus_add(name: str, files: Annotated[list[Path], typer.Argument(help=".jsonl, .txt or .md, UTF-8")]) -> None:
     """Add documents to a corpus of your own."""
+    from labwright.config import load_config
     from labwright.tools.local_corpus import add_documents
-    from labwright.workflows.literature_sources import corpora_dir
+    from labwright.workflows.literature_sources import corpora_dir, open_corpus
 
     added = add_documents(corpora_dir(), name, files)
-    typer.echo(f"{len(added)} files in corpus {name}; name it in [literature] sources")
+    with Screen() as screen:
+        held = open_corpus(name, load_config().index).index(screen.say).count()
+    typer.echo(f"{len(added)} files in corpus {name}, {held} papers indexed; name it in [literature] sources")
 
 
 @corpus_app.command("list")

@@ -90,13 +90,18 @@ def _folded(text: str) -> str:
 
 def nearest(paper: str, document: str, text: str) -> Quote | None:
     """The sentence that shares most of its words with a text; None for a document without sentences."""
-    wanted = set(re.findall(r"\w+", text.casefold()))
+    return max(sentences(paper, document), key=lambda quote: likeness(quote.text, text), default=None)
 
-    def likeness(quote: Quote) -> float:
-        held = set(re.findall(r"\w+", quote.text.casefold()))
-        return len(wanted & held) / (len(wanted | held) or 1)
 
-    return max(sentences(paper, document), key=likeness, default=None)
+def likeness(a: str, b: str) -> float:
+    """Share of the words of two texts that they have in common, in [0, 1].
+
+    Example:
+        >>> likeness("in twelve mice", "In ten mice.")
+        0.5
+    """
+    mine, other = (set(re.findall(r"\w+", text.casefold())) for text in (a, b))
+    return len(mine & other) / (len(mine | other) or 1)
 
 
 def _short(text: str) -> str:

@@ -50,6 +50,7 @@ def evidence_sentences(
         for paper, document in papers
         if paper.retraction.status != "retracted"
         for quote in sentences(paper.id, document)
+        if quote.text.rstrip(".") != paper.title.rstrip(".")  # a title promises, it does not show
     ]
     if not quotes:
         return []

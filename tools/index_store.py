@@ -26,8 +26,6 @@ from labwright.tools.index_sparse import Signal, SparseEngine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from labwright.config import IndexConfig
-
     Vectors = NDArray[np.float32]
     Encoder = Callable[[Sequence[str]], Vectors]
 
@@ -48,18 +46,6 @@ class Embedder:
     name: str
     encode: Encoder
     """n texts to unit rows (n, d)."""
-
-
-def open_index(folder: Path, config: IndexConfig) -> LiteratureIndex:
-    """The index of a folder with the configured encoder and Chroma server.
-
-    Raises:
-        ConfigInvalid, ModelMissing, KeyMissing, SourceUnavailable, WrongUse: as the encoder and the index say.
-    """
-    from labwright.models.embedders import encoder
-
-    name, encode = encoder(config)
-    return LiteratureIndex(folder, Embedder(name=name, encode=encode), server=config.chroma_url)
 
 
 class LiteratureIndex:
@@ -115,6 +101,14 @@ class LiteratureIndex:
         """Ids of a corpus, in the order in which they came."""
         with self._lock:
             return self._ledger.ids(corpus)
+
+    def mark(self, name: str) -> str:
+        """A note that was kept with the index, such as what it was filled from; empty when there is none."""
+        return self._ledger.setting(f"mark {name}")
+
+    def set_mark(self, name: str, value: str) -> None:
+        """Keep a note."""
+        self._ledger.set(f"mark {name}", value)
 
     def get(self, name: str, corpus: str = "default") -> IndexedDocument | None:
         """The document of that id, or None."""

@@ -219,7 +219,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         log=log,
         sessions=sessions,
         encode=encode,
-        sources=open_sources(config.literature.sources, encode),
+        sources=open_sources(config.literature.sources, encode, config.index),
         cards={card["id"]: card for card in load_cards()},
         sandbox=equipment.sandbox,
         seed=options.seed,
