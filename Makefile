@@ -46,9 +46,8 @@ bench-judges: venv models  ## Judges and protocol metrics, measured; writes docs
 	mv docs/benchmarks/judges.json.new docs/benchmarks/judges.json
 	$(LABWRIGHT) bench publish
 
-bench-retrieval: venv  ## Search and quotes, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/retrieval.json
+bench-retrieval: venv models  ## Search and quotes, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/retrieval.json
 	mkdir -p docs/benchmarks/raw
-	@$(LABWRIGHT) models pull all-minilm-l6-v2
 	$(LABWRIGHT) bench retrieval --json > docs/benchmarks/retrieval.json.new
 	mv docs/benchmarks/retrieval.json.new docs/benchmarks/retrieval.json
 	$(LABWRIGHT) bench publish

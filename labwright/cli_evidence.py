@@ -11,7 +11,7 @@ import typer
 from labwright.cli_screen import Screen, emit, printable, table
 
 if TYPE_CHECKING:
-    from labwright.config import Config
+    from labwright.config import Config, Role
     from labwright.models.ask import Session
     from labwright.tools.index import Encoder
     from labwright.tools.sources import LiteratureSource
@@ -38,8 +38,8 @@ def evidence(
     with ExitStack() as stack:
         screen = stack.enter_context(Screen())
         sources, encode = _opened(corpus, config)
-        session = _session(config, stack, screen) if model else None
-        found = evidence_for(claim, sources, encode, session, limit)
+        asked = session("reviewer", config, stack, screen) if model else None
+        found = evidence_for(claim, sources, encode, asked, limit)
     if as_json:
         emit({"claim": claim, "sentences": [_row(one) for one in found]})
     else:
@@ -86,15 +86,15 @@ def _opened(corpus: list[str] | None, config: Config) -> tuple[list[LiteratureSo
     return open_sources(corpus or ["embedded"], encode, config.index), encode
 
 
-def _session(config: Config, stack: ExitStack, screen: Screen) -> Session:
-    """The reviewer's model; its answers are cached by content, so a repeated question costs nothing."""
+def session(role: Role, config: Config, stack: ExitStack, screen: Screen) -> Session:
+    """A role's model outside a run; its answers are cached by content, so a repeated question costs nothing."""
     from labwright.config import cache_dir
     from labwright.models.calls import CallLog
     from labwright.workflows.backends import Backends
 
     backends = Backends(config, screen.download)
     stack.callback(backends.close)
-    return backends.session("reviewer", CallLog(cache_dir() / "evidence-calls.sqlite"), 0)
+    return backends.session(role, CallLog(cache_dir() / "literature-calls.sqlite"), 0)
 
 
 def _stance(one: Evidence) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labwright.cli_screen import Screen, emit, table
+
+if TYPE_CHECKING:
+    from labwright.config import Config
+    from labwright.tools.index_store import Reranker
 
 corpus_app = typer.Typer(no_args_is_help=True, help="Literature kept on this machine.")
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
@@ -46,11 +51,41 @@ def corpus_list(as_json: Json = False) -> None:
 
 
 @corpus_app.command("search")
-def corpus_search(name: str, query: str, limit: int = 10, as_json: Json = False) -> None:
-    """Search one corpus."""
-    from labwright.cli import search
+def corpus_search(
+    name: str,
+    query: str,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 10,
+    since: Annotated[int | None, typer.Option(help="First year.")] = None,
+    until: Annotated[int | None, typer.Option(help="Last year.")] = None,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Let the search's model order the first 20 anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Search one corpus of your own; `labwright search` searches every source."""
+    from labwright.config import load_config
+    from labwright.tools.index_records import Filter
+    from labwright.workflows.literature_sources import open_corpus
 
-    search(query, [name], limit, as_json)
+    config = load_config()
+    corpus = open_corpus(name, config.index)
+    with ExitStack() as stack:
+        screen = stack.enter_context(Screen())
+        reranker = _reranker(config, stack, screen) if rerank else None
+        found = corpus.ranked(query, limit, Filter(since=since, until=until), reranker)
+    if as_json:
+        emit([{**paper.model_dump(mode="json"), "score": round(score, 4)} for paper, score in found])
+    else:
+        table(("id", "year", "score", "title"), [(p.id, p.year or "", f"{s:.2f}", p.title) for p, s in found])
+
+
+def _reranker(config: Config, stack: ExitStack, screen: Screen) -> Reranker:
+    from labwright.agents.prompting import prompt
+    from labwright.cli_evidence import session
+    from labwright.tools.index_rerank import model_reranker
+
+    asked = prompt("relevance")
+    return model_reranker(
+        session("search", config, stack, screen), lambda query, document: asked.render(query=query, document=document)
+    )
 
 
 @datasets_app.command("list")
@@ -186,14 +221,14 @@ def bench_retrieval(
     fit: Annotated[
         bool, typer.Option("--fit", help="First choose the fusion's weights again, on train claims.")
     ] = False,
-    stance: Annotated[bool, typer.Option("--stance", help="Also ask the reviewer's model for support.")] = False,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Ask the models, or only what needs none.")] = True,
     as_json: Json = False,
 ) -> None:
     """Measure search, its speed, and the location of quotes."""
     from labwright.eval.suites.retrieval import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, fit=fit, stance=stance, say=screen.say), as_json)
+        _figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
 
 
 @bench_app.command("verify")

@@ -11,8 +11,8 @@ from pydantic import Field
 from labwright.domain import PaperIds, Thing
 from labwright.tools.evidence import sentences
 
-MOST_SENTENCES = 64
-"""Sentences of a document that are embedded; a long text is better added section by section."""
+MOST_PARTS = 64
+"""Stretches of a document that are embedded: its sentences, or several sentences at once when there are more."""
 LEAST_TITLE_WORDS = 4
 """A shorter title ("Editorial", "Reply") says too little to be an identity."""
 
@@ -38,9 +38,14 @@ class IndexedDocument(Thing):
         return " ".join(text.split())
 
     def parts(self) -> list[str]:
-        """Texts that are embedded beside the passage: the title (or the passage once more), then sentences."""
+        """Texts that are embedded beside the passage: the title (or the passage once more), then its sentences.
+
+        The whole of a long text is covered, by runs of as many sentences as make at most 64 parts.
+        """
         first = " ".join(self.title.split()) or self.passage()
-        return [first, *(" ".join(s.text.split()) for s in sentences(self.id, self.text)[:MOST_SENTENCES])]
+        found = [" ".join(s.text.split()) for s in sentences(self.id, self.text)]
+        run = -(-len(found) // MOST_PARTS) or 1
+        return [first, *(" ".join(found[i : i + run]) for i in range(0, len(found), run))]
 
     def digest(self) -> str:
         """Hash of title and text: a document whose digest is unchanged is not embedded again."""

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus, WrongUse
-from labwright.tools.index_records import IndexedDocument
+from labwright.tools.index_records import Filter, IndexedDocument
 
 if TYPE_CHECKING:
-    from labwright.tools.index_store import LiteratureIndex
+    from labwright.tools.index_store import LiteratureIndex, Reranker
 
 SUFFIXES = (".jsonl", ".txt", ".md")
 ABSTRACT_CHARS = 1500
@@ -63,7 +63,21 @@ class LocalCorpus:
 
     def search(self, query: str, limit: int) -> list[Paper]:
         """At most `limit` papers, best first; a paper that several files hold is found once."""
-        return [self._papers[hit.document.id] for hit in self.index().search(query, limit)]
+        return [paper for paper, _ in self.ranked(query, limit)]
+
+    def ranked(
+        self, query: str, limit: int, where: Filter | None = None, rerank: Reranker | None = None
+    ) -> list[tuple[Paper, float]]:
+        """Papers with their scores, best first.
+
+        Args:
+            query: plain words.
+            limit: most papers.
+            where: which of them may be returned.
+            rerank: scores the first 20 anew.
+        """
+        hits = self.index().search(query, limit, where=where, rerank=rerank)
+        return [(self._papers[hit.document.id], hit.score) for hit in hits]
 
     def index(self, say: Callable[[str], None] = lambda line: None) -> LiteratureIndex:
         """The index, brought up to date with the folder: only what changed is embedded.

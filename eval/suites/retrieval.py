@@ -14,6 +14,7 @@ from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, sci
 from labwright.eval.suites.retrieval_figures import SIZES, figures_of
 from labwright.eval.suites.retrieval_quotes import quote_rows
 from labwright.eval.suites.retrieval_ranking import fit_weights, med_index, rank_rows, scifact_index
+from labwright.eval.suites.retrieval_screening import screening_rows
 from labwright.eval.suites.retrieval_speed import copy_of, costs, dense_indexing, grow, query_times, sparse_indexing
 from labwright.eval.suites.retrieval_stance import stance_rows
 from labwright.eval.suites.run import RAW, Rows
@@ -38,7 +39,7 @@ class Bench:
     cached: Embedder
     """Embeds a text once for all runs of the suite."""
     quick: bool
-    stance: bool
+    model: bool
     say: Say
 
     @property
@@ -47,7 +48,7 @@ class Bench:
         return QUICK_STEP if self.quick else 1
 
 
-def measure(*, quick: bool, fit: bool, stance: bool, say: Say) -> dict[str, Any]:
+def measure(*, quick: bool, fit: bool, model: bool, say: Say) -> dict[str, Any]:
     """Run the suite and return its document.
 
     Texts are embedded once and kept in the cache folder, by model and hash of the text. What the rows hold
@@ -56,13 +57,13 @@ def measure(*, quick: bool, fit: bool, stance: bool, say: Say) -> dict[str, Any]
     Args:
         quick: every tenth query, no index of 50 thousand; stated in the document's command.
         fit: choose the weights of the fusion again first, on SciFact train claims.
-        stance: also ask the reviewer's model about support and contradiction, some seconds a claim.
+        model: also measure what a model decides, some seconds a question.
         say: shows progress.
     """
     RAW.mkdir(parents=True, exist_ok=True)
     name = "retrieval-quick" if quick else "retrieval"
     cached = Embedder(name=NAME, encode=CachedEncoder(cache_dir() / "bench-embeddings.sqlite"))
-    bench = Bench(rows=Rows(RAW / f"{name}.jsonl"), cached=cached, quick=quick, stance=stance, say=say)
+    bench = Bench(rows=Rows(RAW / f"{name}.jsonl"), cached=cached, quick=quick, model=model, say=say)
     if fit:
         with tempfile.TemporaryDirectory() as folder:
             say("weights of the fusion, on train claims")
@@ -127,19 +128,28 @@ def _quotes(bench: Bench) -> None:
             bench.rows.put(row)
 
 
-def _stances(bench: Bench) -> None:
-    if not bench.stance or bench.rows.has_kind("stance"):
+def _asking(bench: Bench) -> None:
+    """What the model decides: which papers are kept, and how a sentence stands to a claim."""
+    missing = [kind for kind in ("screening", "stance") if not bench.rows.has_kind(kind)]
+    if not bench.model or not missing:
         return
     backends = Backends(load_config())
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            session = backends.session("reviewer", CallLog(Path(scratch) / "calls.sqlite"), 0)
-            bench.say("support and contradiction")
-            for row in list(stance_rows(session, bench.cached.encode, STANCE_STEP * bench.step)):
-                bench.rows.put(row)
+            log = CallLog(Path(scratch) / "calls.sqlite")
+            if "screening" in missing:
+                bench.say("searching and screening for the bundled objectives")
+                session = backends.session("search", log, 0)
+                for row in list(screening_rows(session, bench.cached.encode)):
+                    bench.rows.put(row)
+            if "stance" in missing:
+                bench.say("support and contradiction")
+                session = backends.session("reviewer", log, 0)
+                for row in list(stance_rows(session, bench.cached.encode, STANCE_STEP * bench.step)):
+                    bench.rows.put(row)
     finally:
         backends.close()
 
 
-PARTS: tuple[Callable[[Bench], None], ...] = (_ranking, _indexing, _times, _quotes, _stances)
+PARTS: tuple[Callable[[Bench], None], ...] = (_ranking, _indexing, _times, _quotes, _asking)
 """One part a kind of measurement: it puts rows where there are none. Their figures are made in `retrieval_figures`."""

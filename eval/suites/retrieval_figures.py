@@ -130,6 +130,31 @@ def _stances(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (_ranking, _times, _rates, _quotes, _stances)
+def _screening(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    done = [row for row in rows if row["kind"] == "screening"]
+    if not done:
+        return []
+    recalls = [len(set(row["found"]) & set(row["musts"])) / len(row["musts"]) for row in done]
+    low, high = bootstrap(recalls)
+    each = "; ".join(f"{row['name']} {r:.2f} of {len(row['musts'])}" for row, r in zip(done, recalls, strict=True))
+    figures = [figure("search_recall", statistics.fmean(recalls), "share", len(done), low=low, high=high, note=each)]
+    offered = [name in row["kept"] for row in done for name in row["found"] if name in row["near_misses"]]
+    if offered:
+        low, high = wilson(sum(offered), len(offered))
+        note = f"{sum(offered)} of the {len(offered)} near misses that the search found; Wilson interval"
+        bounds = {"low": round(low, 4), "high": round(high, 4)}
+        share = sum(offered) / len(offered)
+        figures.append(figure("near_miss_kept_share", share, "share", len(offered), note=note, **bounds))
+    return figures
+
+
+MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
+    _ranking,
+    _times,
+    _rates,
+    _quotes,
+    _screening,
+    _stances,
+)
 """One maker a kind of measurement; each takes all rows and reads those of its kinds. A new kind is added here, and to
 the parts of `labwright.eval.suites.retrieval`."""

@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from labwright.agents.prompting import prompt
 from labwright.domain import Paper, Quote
 from labwright.eval.suites.retrieval_data import Abstract, scifact_abstracts, scifact_claims
-from labwright.models.ask import Prompt, Session
+from labwright.models.ask import Session
 from labwright.tools.evidence_claims import evidence_sentences, stance
 from labwright.tools.index import Encoder
+from labwright.workflows.claims import question
 
 LABEL = {"SUPPORT": "support", "CONTRADICT": "contradict"}
-
-
-def question(claim: str, sentence: str) -> Prompt:
-    """The prompt of `tools.evidence_claims.stance`."""
-    return prompt("stance").render(claim=claim, sentence=sentence)
 
 
 def stance_rows(session: Session, encode: Encoder, step: int = 1) -> Iterator[dict[str, Any]]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import pytrec_eval
+from fakes import hashed_encoder
 
 from labwright.errors import MetricUndefined, SomethingMissing
 from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, scifact_claims
 from labwright.eval.suites.retrieval_figures import figures_of
 from labwright.eval.suites.retrieval_quotes import DAMAGES, FAKE_KINDS, _fake
 from labwright.eval.suites.retrieval_ranking import ndcg, recall
+from labwright.eval.suites.retrieval_screening import screening_rows
 
 
 def test_ndcg_and_recall_agree_with_trec_eval() -> None:
@@ -78,6 +80,7 @@ def test_figures_from_rows_by_hand() -> None:
         {"kind": "quote_damaged", "name": "1:0:case", "found": True},
         {"kind": "quote_damaged", "name": "1:0:greek", "found": False},
         {"kind": "quote_fake", "name": "1:0:word:0", "accepted": True},
+        {"kind": "screening", "name": "o", "found": ["a", "b", "c"], "kept": ["a", "b"], "musts": ["a", "d"], "near_misses": ["b", "c", "e"]},
         {"kind": "stance", "name": "1:2", "label": "support", "said": "support"},
     ]  # fmt: skip
     values = {f["name"]: f["value"] for f in figures_of(rows, "raw")}
@@ -91,5 +94,16 @@ def test_figures_from_rows_by_hand() -> None:
         "dense_over_encoder": 1.05,
         "quote_recall": 0.5,
         "fakes_accepted": 1,
+        "search_recall": 0.5,
+        "near_miss_kept_share": 0.5,
         "stance_accuracy": 1,
     }
+
+
+def test_the_search_of_a_run_is_measured_over_every_objective() -> None:
+    rows = list(screening_rows(None, hashed_encoder))
+    assert len(rows) == 5
+    for row in rows:
+        assert set(row["kept"]) <= set(row["found"])
+        assert row["musts"]
+        assert not set(row["musts"]) & set(row["near_misses"])

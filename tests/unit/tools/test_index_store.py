@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from unit.tools import index_fakes
 from unit.tools.index_fakes import EMBEDDER, CountingEncoder, document
 
 from labwright.domain import PaperIds
-from labwright.errors import ConfigInvalid, WrongUse
+from labwright.errors import ConfigInvalid, SourceUnavailable, WrongUse
 from labwright.tools.index_records import Filter, IndexedDocument
 from labwright.tools.index_store import Embedder, LiteratureIndex
 
@@ -99,6 +102,107 @@ def test_papers_that_share_only_a_title_or_a_corpus_name_stay_apart(index: Liter
     index.add([document(5), correction, elsewhere, *editorial])
     assert index.count() == 5
     assert index.corpora() == {"default": 4, "mine": 1}
+
+
+def test_a_record_that_joins_two_papers_leaves_one_and_adding_all_again_changes_nothing(
+    index: LiteratureIndex,
+) -> None:
+    by_doi = document(1, id="by-doi", title="A first title of it", ids=PaperIds(doi="10.1/x"))
+    by_pmid = document(2, id="by-pmid", title="Another title of it all", ids=PaperIds(pmid="7"))
+    both = document(3, id="both", title="The last title of it", ids=PaperIds(pmid="7", doi="10.1/x"), retracted=True)
+    assert index.add([by_doi, by_pmid]).merged == {}
+    assert index.add([both]).merged == {"both": "by-doi", "by-pmid": "by-doi"}
+    found = index.get("by-doi")
+    assert found is not None
+    assert (index.count(), found.title, found.ids.pmid, found.retracted) == (1, both.title, "7", True)
+    again = index.add([by_doi, by_pmid, both])
+    assert (again.new, again.updated, again.unchanged) == ([], [], ["by-doi"])
+    assert (index.get("by-doi"), index.count(), index.check()) == (found, 1, [])
+
+
+def test_an_update_that_makes_two_documents_one_paper_merges_them(index: LiteratureIndex) -> None:
+    index.add([document(1), document(2)])
+    outcome = index.add([document(2, ids=PaperIds(pmid="1001"))])
+    assert outcome.merged == {"d2": "d1"}
+    assert (index.count(), index.get("d2"), index.check()) == (1, None, [])
+
+
+def test_the_whole_of_a_long_text_is_embedded_in_a_bounded_number_of_parts() -> None:
+    text = " ".join(f"Sentence number{n} of the long text is here." for n in range(1000))
+    parts = IndexedDocument(id="a", title="A title", text=text).parts()
+    assert len(parts) <= 65
+    assert " ".join(parts[1:]) == text
+    short = IndexedDocument(id="a", title="A title", text=" ".join(text.split(". ")[:3]))
+    assert all(part.count("Sentence") == 1 for part in IndexedDocument(id="a", text=text[:2000]).parts()[1:])
+    assert short.parts()[0] == "A title"
+
+
+def test_a_reader_opens_and_searches_while_a_writer_embeds(tmp_path: Path) -> None:
+    LiteratureIndex(tmp_path, EMBEDDER).add([document(n) for n in range(5)])
+    embedding, go_on = threading.Event(), threading.Event()
+
+    def slow(texts: Sequence[str]) -> np.ndarray:
+        embedding.set()
+        assert go_on.wait(20)
+        return index_fakes.encode(texts)
+
+    writer = LiteratureIndex(tmp_path, Embedder(name="words", encode=slow))
+    adding = threading.Thread(target=writer.add, args=([document(9)],))
+    adding.start()
+    assert embedding.wait(20)
+    try:
+        reader = LiteratureIndex(tmp_path, EMBEDDER)
+        assert "d3" in ids(reader, "marker3 in blood")
+        assert writer.count() == 5
+        assert ids(writer, "marker3", mode="sparse")
+        reader.add([document(7)])  # another writer does not wait for the slow encoder either
+    finally:
+        go_on.set()
+        adding.join()
+    assert ids(reader, "marker9 marker7", mode="sparse") in (["d7", "d9"], ["d9", "d7"])
+
+
+def test_a_chroma_server_is_used_by_its_address_alone(tmp_path: Path) -> None:
+    """An index made on files is opened on a server, filled without embedding, and shares it with another index."""
+    encoder = CountingEncoder()
+    LiteratureIndex(tmp_path / "a", EMBEDDER).add([document(n) for n in range(30)])
+    with chroma_server(tmp_path / "server") as address:
+        index = LiteratureIndex(tmp_path / "a", Embedder(name="words", encode=encoder), server=address)
+        assert (encoder.seen, index.check()) == ([], [])
+        other = LiteratureIndex(tmp_path / "b", EMBEDDER, server=address)
+        assert other.count() == 0
+        other.add([document(n, text="Of another laboratory.") for n in range(3)])
+        index.delete(["d2"])
+        index.add([document(40)])
+        for mode in ("hybrid", "dense"):
+            found = ids(index, "marker3 in blood", mode=mode, limit=50, where=Filter(types=("review",)))
+            assert found[0] == "d3", mode
+            assert set(found) == {f"d{n}" for n in range(30) if n % 2}
+        reader = LiteratureIndex(tmp_path / "a", EMBEDDER, server=address)
+        assert set(ids(reader, "aspirin mice", mode="dense", limit=50)) == {f"d{n}" for n in (*range(30), 40) if n != 2}
+        assert (other.check(), index.check()) == ([], [])
+    with pytest.raises(SourceUnavailable, match="no Chroma server answers"):
+        LiteratureIndex(tmp_path / "a", EMBEDDER, server=address)
+
+
+@contextmanager
+def chroma_server(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = str(Path(sys.executable).parent / "chroma")
+    command = [program, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with socket.socket() as trial:
+                if trial.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def test_duplicates_within_one_batch_are_merged_too_and_ids_stay_with_the_first(index: LiteratureIndex) -> None:
