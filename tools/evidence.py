@@ -6,7 +6,7 @@ import re
 
 from labwright.domain import Quote
 from labwright.errors import QuoteNotFound
-from labwright.tools.evidence_text import BROKEN, Levelled, levelled, pattern, same_case, says_no_case
+from labwright.tools.evidence_text import BROKEN, Levelled, levelled, pattern, read_alike, same_case, says_no_case
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9(\[])")
 LEAST_CHARS = 25
@@ -61,7 +61,8 @@ def locate(paper: str, document: str, text: str) -> Quote:
         for match in re.finditer(BEFORE + r"\s+".join(map(re.escape, words)) + AFTER, document):
             if not NEGATED.search(document[max(0, match.start() - 40) : match.start()]):
                 return Quote(paper=paper, start=match.start(), end=match.end(), text=match.group())
-        span = _levelled_span(levelled(document), text)
+        held, claim = levelled(document), levelled(text)
+        span = _levelled_span(held, claim, text) or _levelled_span(read_alike(held), read_alike(claim), text)
         if span is not None:
             return Quote(paper=paper, start=span[0], end=span[1], text=document[slice(*span)])
     near = nearest(paper, document, text)
@@ -69,8 +70,8 @@ def locate(paper: str, document: str, text: str) -> Quote:
     raise QuoteNotFound(f"{paper} does not hold the quote {text[:60]!r}{beside}", nearest=near.text if near else "")
 
 
-def _levelled_span(document: Levelled, text: str) -> tuple[int, int] | None:
-    claim = levelled(text).text.strip()
+def _levelled_span(document: Levelled, levelled_claim: Levelled, text: str) -> tuple[int, int] | None:
+    claim = levelled_claim.text.strip()
     if not claim:
         return None
     free = says_no_case(text)

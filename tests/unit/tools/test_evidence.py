@@ -246,3 +246,28 @@ def test_what_changes_the_meaning_is_refused_and_the_nearest_sentence_told(claim
         locate("p", SENTENCE, claim)
     assert refused.value.nearest
     assert refused.value.nearest in SENTENCE
+
+
+OCR = "The pattem of c1inical retum was not modified by IL10 or p21 in 10 mice; the closed arrn was intemal."
+
+
+@pytest.mark.parametrize(
+    ("claim", "held"),
+    [
+        ("The pattern of clinical return was not modified", "The pattem of c1inical retum was not modified"),
+        ("the closed arrn was internal", "the closed arrn was intemal"),
+        ("not modifled by IL10", ""),
+        ("of clinical return was modified", ""),
+        ("not modified by ILlO or p21", ""),
+        ("by IL10 or p2l in 10 mice", ""),
+        ("in lo mice", ""),
+        ("the dosed arrn was internal", ""),
+        ("the closed arm was internal", ""),  # short words are never guessed at
+    ],
+)
+def test_letters_that_are_misread_count_only_in_long_ordinary_words(claim: str, held: str) -> None:
+    if held:
+        assert locate("p", OCR, claim).text == held
+    else:
+        with pytest.raises(QuoteNotFound):
+            locate("p", OCR, claim)
