@@ -11,9 +11,9 @@ from typing import Any
 from labwright.config import cache_dir, load_config
 from labwright.eval.suites.document import document
 from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, scifact_claims
-from labwright.eval.suites.retrieval_figures import SIZES, figures_of
+from labwright.eval.suites.retrieval_figures import figures_of
 from labwright.eval.suites.retrieval_quotes import quote_rows
-from labwright.eval.suites.retrieval_ranking import fit_weights, med_index, rank_rows, scifact_index
+from labwright.eval.suites.retrieval_ranking import fit_weights, rank_rows, sample, scifact_index
 from labwright.eval.suites.retrieval_screening import screening_rows
 from labwright.eval.suites.retrieval_speed import copy_of, costs, dense_indexing, grow, query_times, sparse_indexing
 from labwright.eval.suites.retrieval_stance import stance_rows
@@ -25,8 +25,10 @@ from labwright.workflows.backends import Backends
 
 Say = Callable[[str], None]
 QUICK_STEP = 10
-"""A quick run takes every tenth query."""
+"""A quick run takes every tenth query, and the documents that it is about beside every tenth of the others."""
 TIMED = 100
+GROWTH = 10
+"""The large index holds so many copies of every document, under other ids."""
 STANCE_STEP = 3
 """Every third claim is judged: a hundred claims are some ten minutes of a small model."""
 
@@ -55,7 +57,7 @@ def measure(*, quick: bool, fit: bool, model: bool, say: Say) -> dict[str, Any]:
     already is not measured again: delete the raw file for a new measurement.
 
     Args:
-        quick: every tenth query, no index of 50 thousand; stated in the document's command.
+        quick: every tenth query over a tenth of the documents, no large index; stated in the document's command.
         fit: choose the weights of the fusion again first, on SciFact train claims.
         model: also measure what a model decides, some seconds a question.
         say: shows progress.
@@ -75,15 +77,18 @@ def measure(*, quick: bool, fit: bool, model: bool, say: Say) -> dict[str, Any]:
 
 
 def _ranking(bench: Bench) -> None:
-    for kind, make, queries in (
-        ("scifact_query", scifact_index, scifact_claims("validation")),
-        ("med_query", med_index, medlars()[1]),
+    abstracts = [abstract.document() for abstract in scifact_abstracts()]
+    for kind, documents, queries in (
+        ("scifact_query", abstracts, scifact_claims("validation")),
+        ("med_query", *medlars()),
     ):
         if not bench.rows.has_kind(kind):
             bench.say(f"{kind}: embedding and indexing")
+            asked = queries[:: bench.step]
             with tempfile.TemporaryDirectory() as folder:
-                index = make(Path(folder), bench.cached)
-                for row in rank_rows(kind, index, queries[:: bench.step]):
+                index = LiteratureIndex(Path(folder), bench.cached)
+                index.add(sample(documents, asked, bench.step))
+                for row in rank_rows(kind, index, asked):
                     bench.rows.put(row)
                 index.close()
 
@@ -102,8 +107,8 @@ def _indexing(bench: Bench) -> None:
 def _times(bench: Bench) -> None:
     if bench.rows.has_kind("query_times"):
         return
-    documents = [abstract.document() for abstract in scifact_abstracts()]
     queries = scifact_claims("validation")[:TIMED]
+    documents = sample([abstract.document() for abstract in scifact_abstracts()], queries[:: bench.step], bench.step)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         bench.say("query times")
@@ -115,8 +120,8 @@ def _times(bench: Bench) -> None:
         for row in [*query_times(index, queries), costs(index, place)]:
             bench.rows.put(row)
         if not bench.quick:
-            bench.say(f"growing to {SIZES[1]} documents")
-            for row in [*grow(index, documents, SIZES[1] // SIZES[0], place), *query_times(index, queries)]:
+            bench.say(f"growing to {GROWTH} times as many")
+            for row in [*grow(index, documents, GROWTH, place), *query_times(index, queries)]:
                 bench.rows.put(row)
         index.close()
 

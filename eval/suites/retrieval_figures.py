@@ -10,9 +10,6 @@ from labwright.eval.suites.figures import Row, bootstrap, figure
 from labwright.eval.suites.retrieval_ranking import MODES, ndcg, recall
 from labwright.eval.suites.screen import wilson
 
-SIZES = (5_183, 51_830)
-"""Documents of the two indexes whose query times are compared."""
-
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
@@ -37,25 +34,25 @@ def _ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _times(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    times = {row["name"]: row["ms"] for row in rows if row["kind"] == "query_times"}
-    figures = []
-    for mode in ("sparse", "hybrid"):
-        ms = sorted(times.get(f"{SIZES[0]}:{mode}", ()))
-        if ms:
-            note = f"{SIZES[0]} documents, query encoded; low and high are the quartiles"
-            quartiles = {"low": ms[len(ms) // 4], "high": ms[3 * len(ms) // 4]}
-            figures.append(figure(f"query_p50_ms_{mode}", statistics.median(ms), "ms", len(ms), note=note, **quartiles))
-    growth = {
-        mode: statistics.median(times[f"{SIZES[1]}:{mode}"]) / statistics.median(times[f"{SIZES[0]}:{mode}"])
-        for mode in ("sparse", "hybrid")
-        if f"{SIZES[1]}:{mode}" in times and f"{SIZES[0]}:{mode}" in times
-    }
+    times: dict[str, dict[int, list[float]]] = {}
+    for row in rows:
+        if row["kind"] == "query_times":
+            size, mode = row["name"].split(":")
+            times.setdefault(mode, {})[int(size)] = sorted(row["ms"])
+    figures, growth = [], {}
+    for mode, by_size in times.items():
+        small, large = min(by_size), max(by_size)
+        ms = by_size[small]
+        note = f"{small} documents, query encoded; low and high are the quartiles"
+        quartiles = {"low": ms[len(ms) // 4], "high": ms[3 * len(ms) // 4]}
+        figures.append(figure(f"query_p50_ms_{mode}", statistics.median(ms), "ms", len(ms), note=note, **quartiles))
+        if large > small:
+            growth[mode] = statistics.median(by_size[large]) / statistics.median(ms)
     if growth:
         worst = max(growth, key=lambda mode: growth[mode])
-        note = "the worse of " + ", ".join(f"{mode} {value:.2f}" for mode, value in growth.items())
-        figures.append(
-            figure("growth_5k_50k", growth[worst], "ratio of medians", len(times[f"{SIZES[1]}:{worst}"]), note=note)
-        )
+        each = ", ".join(f"{mode} {value:.2f}" for mode, value in growth.items())
+        note = f"{small} to {large} documents; the worse of {each}"
+        figures.append(figure("growth_5k_50k", growth[worst], "ratio of medians", len(times[worst][large]), note=note))
     return figures
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from labwright.errors import MetricUndefined
-from labwright.eval.suites.retrieval_data import Query, medlars, scifact_abstracts, scifact_claims
+from labwright.eval.suites.retrieval_data import Query, scifact_abstracts, scifact_claims
 from labwright.tools.index_fusion import z_scores
+from labwright.tools.index_records import IndexedDocument
 from labwright.tools.index_store import Embedder, LiteratureIndex, Mode
 
 Ranks = Sequence[int | None]
@@ -69,17 +70,16 @@ def rank_rows(kind: str, index: LiteratureIndex, queries: Sequence[Query]) -> li
     return rows
 
 
+def sample(documents: Sequence[IndexedDocument], queries: Sequence[Query], step: int) -> list[IndexedDocument]:
+    """Every so many documents, and those that are relevant to the queries; all of them when `step` is 1."""
+    wanted = {name for query in queries for name in query.relevant}
+    return [document for n, document in enumerate(documents) if n % step == 0 or document.id in wanted]
+
+
 def scifact_index(folder: Path, embedder: Embedder) -> LiteratureIndex:
-    """The index of all SciFact abstracts; one that is there is used."""
+    """The index of all SciFact abstracts."""
     index = LiteratureIndex(folder, embedder)
     index.add([abstract.document() for abstract in scifact_abstracts()])
-    return index
-
-
-def med_index(folder: Path, embedder: Embedder) -> LiteratureIndex:
-    """The index of all MEDLARS abstracts."""
-    index = LiteratureIndex(folder, embedder)
-    index.add(medlars()[0])
     return index
 
 

@@ -13,7 +13,7 @@ from labwright.errors import MetricUndefined, SomethingMissing
 from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, scifact_claims
 from labwright.eval.suites.retrieval_figures import figures_of
 from labwright.eval.suites.retrieval_quotes import DAMAGES, FAKE_KINDS, _fake
-from labwright.eval.suites.retrieval_ranking import ndcg, recall
+from labwright.eval.suites.retrieval_ranking import ndcg, recall, sample
 from labwright.eval.suites.retrieval_screening import screening_rows
 
 
@@ -107,3 +107,11 @@ def test_the_search_of_a_run_is_measured_over_every_objective() -> None:
         assert set(row["kept"]) <= set(row["found"])
         assert row["musts"]
         assert not set(row["musts"]) & set(row["near_misses"])
+
+
+def test_a_sample_keeps_what_its_queries_are_about() -> None:
+    documents, queries = medlars()
+    taken = {document.id for document in sample(documents, queries[:1], 10)}
+    assert set(queries[0].relevant) <= taken
+    assert len(taken) < len(documents) / 5
+    assert sample(documents, queries, 1) == documents
