@@ -37,6 +37,7 @@ CANDIDATES = 100
 BATCH = 256
 RERANKED = 20
 TRIES = 5
+UNFINISHED = ("pending", "dead")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,15 +237,20 @@ class LiteratureIndex:
     def _catch_up(self) -> None:
         generation = self._ledger.generation()
         if generation != self._seen:
-            self._sparse.refresh()
-            self._dense.refresh()
+            self._refresh()
             self._seen = generation
+
+    def _refresh(self) -> None:
+        self._sparse.refresh()
+        self._dense.refresh()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._write_lock, self._lock:
             self._catch_up()
-            self._clean()  # what a writer that died has left
+            if self._ledger.keys(UNFINISHED):  # what a writer that died has left, perhaps since this index was opened
+                self._refresh()
+                self._clean()
             yield
 
     def _write(
@@ -266,7 +272,7 @@ class LiteratureIndex:
 
     def _clean(self) -> None:
         """Remove from engines and ledger what is not live: replaced, deleted, or left by a crash."""
-        gone = self._ledger.keys(("pending", "dead"))
+        gone = self._ledger.keys(UNFINISHED)
         if gone:
             self._dense.remove(gone)
             self._sparse.remove(gone)
