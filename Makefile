@@ -9,7 +9,7 @@ LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-injections engine bubblewrap image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-injections bench-retrieval engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -23,6 +23,7 @@ test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, 
 	$(LABWRIGHT) bench verify judges
 	$(LABWRIGHT) bench verify sandbox
 	$(LABWRIGHT) bench verify injections
+	$(LABWRIGHT) bench verify retrieval
 
 # The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
 test-analysis: $(ANALYSIS)/.installed  ## Unit tests of the analysis operators
@@ -33,7 +34,7 @@ lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: bench-run bench-judges bench-sandbox bench-injections  ## Every benchmark there is
+bench: bench-run bench-judges bench-sandbox bench-injections bench-retrieval  ## Every benchmark there is
 
 bench-run: venv engine image models  ## The main job, measured; writes docs/benchmarks/run.json
 	mkdir -p docs/benchmarks/raw
@@ -57,6 +58,12 @@ bench-sandbox: venv engine image  ## Attacks and times of the sandbox, measured;
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench sandbox --json > docs/benchmarks/sandbox.json.new
 	mv docs/benchmarks/sandbox.json.new docs/benchmarks/sandbox.json
+	$(LABWRIGHT) bench publish
+
+bench-retrieval: venv models  ## Search and quotes, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/retrieval.json
+	mkdir -p docs/benchmarks/raw
+	$(LABWRIGHT) bench retrieval --json > docs/benchmarks/retrieval.json.new
+	mv docs/benchmarks/retrieval.json.new docs/benchmarks/retrieval.json
 	$(LABWRIGHT) bench publish
 
 venv: $(VENV)/.installed  ## The environment of a user

@@ -19,7 +19,7 @@ from labwright.agents.untrusted import Guard
 from labwright.domain import Analysis, Objective, Paper, Quote, Report, ReportPart, ReportStep
 from labwright.models.ask import Session, Value, ask, choose
 from labwright.models.prompt_file import Material
-from labwright.tools.evidence import sentences
+from labwright.tools.evidence import is_verbatim, locate, sentences
 from labwright.tools.standing import require_citable
 
 MOST_SENTENCES = 14
@@ -124,6 +124,36 @@ def read_paper(session: Session | None, paper: Paper, shown: Sequence[Quote], gu
             ReportPart(id=f"P{number}", title=draft.title, outline=whole(draft.outline, OUTLINE), steps=tuple(steps))
         )
     return Report(paper=paper.id, parts=tuple(parts))
+
+
+def bind(report: Report, document: str) -> Report:
+    """Tie every quote of a report to the stored document, by code and whoever wrote it.
+
+    Args:
+        report: quotes may be off their place, or as a model or a person typed them.
+        document: the paper's stored text.
+
+    Returns:
+        The report with each quote as a verbatim span.
+
+    Raises:
+        QuoteNotFound: the document does not hold a quote; the nearest sentence is told.
+    """
+
+    def bound(quote: Quote) -> Quote:
+        return quote if is_verbatim(quote, document) else locate(report.paper, document, quote.text)
+
+    parts = [
+        part.model_copy(
+            update={
+                "steps": tuple(
+                    step.model_copy(update={"quotes": tuple(map(bound, step.quotes))}) for step in part.steps
+                )
+            }
+        )
+        for part in report.parts
+    ]
+    return report.model_copy(update={"parts": tuple(parts)})
 
 
 def numbered(paper: Paper, shown: Sequence[Quote], guard: Guard) -> Material:

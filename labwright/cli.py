@@ -15,6 +15,7 @@ import typer
 
 from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
+from labwright.cli_evidence import evidence, quote
 from labwright.cli_resources import bench_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
@@ -31,6 +32,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(bench_app, name="bench")
 app.add_typer(eval_app, name="eval")
+app.command()(evidence)
+app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -166,7 +169,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search the literature."""
-    from labwright.config import cache_dir
+    from labwright.config import cache_dir, load_config
     from labwright.models.embedding import CachedEncoder
     from labwright.tools.sources import deduplicate
     from labwright.workflows.literature_sources import check_retractions, open_sources
@@ -175,7 +178,8 @@ def search(
         typer.echo(text, err=True)
 
     names = source or ["embedded"]
-    opened = open_sources(names, CachedEncoder(cache_dir() / "embeddings.sqlite"), note)
+    encode = CachedEncoder(cache_dir() / "embeddings.sqlite")
+    opened = open_sources(names, encode, load_config().index, note)
     found = deduplicate([p for s in opened for p in s.search(query, limit)])[:limit]
     papers = check_retractions(found, names, note)
     if as_json:

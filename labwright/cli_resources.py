@@ -183,6 +183,24 @@ def _figures(document: dict[str, Any], as_json: bool) -> None:
         table(("figure", "value", "unit", "n", "note"), rows)
 
 
+@bench_app.command("retrieval")
+def bench_retrieval(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Every tenth query, no large index; within ten minutes.")
+    ] = False,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="First choose the fusion's weights again, on train claims.")
+    ] = False,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Ask the models, or only what needs none.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Measure search, its speed, and the location of quotes."""
+    from labwright.eval.suites.retrieval import measure
+
+    with Screen() as screen:
+        _figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
+
+
 @bench_app.command("verify")
 def bench_verify(suite: str) -> None:
     """Recompute every figure of a committed benchmark from its raw rows."""

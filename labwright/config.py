@@ -96,6 +96,21 @@ class LiteratureConfig(_Section):
     """Largest data file that is fetched, MiB; a data set with a larger one is not verified."""
 
 
+class IndexConfig(_Section):
+    """`[index]`: the literature index on disk."""
+
+    embedder: Literal["embedded", "sentence-transformers", "openai"] = "embedded"
+    """What makes vectors: the embedded encoder, a sentence-transformers model, or an OpenAI-compatible server."""
+    model: str = ""
+    """Model id, for the latter two."""
+    base_url: str = ""
+    """Address of the server, for openai."""
+    api_key_env: str = ""
+    """Name of the environment variable that holds the server's key; empty means no key."""
+    chroma_url: str = ""
+    """Address of a Chroma server for the vectors, such as http://localhost:8000; empty keeps them in files."""
+
+
 class ReviewConfig(_Section):
     """`[review]`: the reviewer's loop."""
 
@@ -113,6 +128,7 @@ class Config(_Section):
     budget: BudgetConfig = BudgetConfig()
     sandbox: SandboxConfig = SandboxConfig()
     literature: LiteratureConfig = LiteratureConfig()
+    index: IndexConfig = IndexConfig()
     review: ReviewConfig = ReviewConfig()
 
     def backend_of(self, role: Role) -> tuple[str, BackendConfig]:

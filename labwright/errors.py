@@ -18,6 +18,7 @@ LabwrightError                  one clear line: what, where, how to mend
 │   └── KeyMissing              an API key is not in the environment
 ├── AnswerInvalid               a model's answer failed its schema after every repair
 ├── ReferenceUnresolved         a reference names no stored report, part or span
+│   └── QuoteNotFound           a claimed quote is not in the document
 ├── RetractedEvidence           a quote was asked of a retracted paper, or of a notice
 ├── SandboxBroken               the sandbox failed (never: the command failed, that is a result)
 ├── SourceUnavailable           a literature or data source did not answer usefully
@@ -119,6 +120,18 @@ class AnswerInvalid(LabwrightError):
 
 class ReferenceUnresolved(LabwrightError):
     """A reference names no stored report, part or span."""
+
+
+class QuoteNotFound(ReferenceUnresolved):
+    """A claimed quote is not in the document.
+
+    Attributes:
+        nearest: the sentence of the document that is most like it; empty when it has none.
+    """
+
+    def __init__(self, message: str, *, nearest: str = "") -> None:
+        super().__init__(message)
+        self.nearest = nearest
 
 
 class RetractedEvidence(LabwrightError):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from labwright.domain import Paper
 from labwright.errors import UnreadableCorpus
@@ -16,6 +16,9 @@ from labwright.tools.formats.reading import KINDS, PLAIN, Document, as_line, fil
 from labwright.tools.full_text import Wanted, wanted
 from labwright.tools.local_corpus import LocalCorpus, add_documents, documents_of
 from labwright.tools.sources import EmbeddedCorpus
+
+if TYPE_CHECKING:
+    from labwright.tools.index_store import LiteratureIndex
 
 WRITERS: Final[dict[str, Callable[[Iterable[Paper]], str]]] = {
     "bibtex": bibtex.write,
@@ -78,7 +81,7 @@ def export(corpora: Path, name: str, form: str, check: Callable[[Sequence[Paper]
     Raises:
         UnreadableCorpus: there is no such corpus, or it cannot be read.
     """
-    papers = EmbeddedCorpus(_unused).papers() if name == "embedded" else LocalCorpus(corpora / name, _unused).papers()
+    papers = EmbeddedCorpus(_unused).papers() if name == "embedded" else LocalCorpus(corpora / name, _no_index).papers()
     return WRITERS[form](check(papers))
 
 
@@ -102,6 +105,10 @@ def _convert(documents: Iterable[Document], target: Path) -> tuple[int, list[Wan
             count += 1
             lacking += wanted([paper])
     return count, lacking
+
+
+def _no_index() -> LiteratureIndex:
+    raise AssertionError("papers are listed without an index")
 
 
 def _unused(texts: Sequence[str]) -> Any:

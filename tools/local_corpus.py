@@ -1,4 +1,4 @@
-"""Corpora of the user's own documents: a folder of .jsonl, .txt and .md files.
+"""Corpora of the user's own documents: a folder of .jsonl, .txt and .md files, and an index of it on disk.
 
 A .txt or .md file is one document, titled by its first line. A .jsonl file holds one document a line:
 an object with `title` and `text` (or `abstract`), and optionally `id`, `pmid`, `pmcid`, `doi`, `year`,
@@ -8,21 +8,27 @@ lines when they are added (`labwright.tools.corpus_files`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus, WrongUse
-from labwright.tools.index import Encoder, Index
+from labwright.tools.index_records import Filter, IndexedDocument
+
+if TYPE_CHECKING:
+    from labwright.tools.index_store import LiteratureIndex, Reranker
 
 SUFFIXES = (".jsonl", ".txt", ".md")
 ABSTRACT_CHARS = 1500
+BATCH = 256
+"""Documents between two lines of progress."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _RESERVED = ("embedded", "pubmed", "pmc", "europepmc", "geo")
 
@@ -30,16 +36,17 @@ _RESERVED = ("embedded", "pubmed", "pmc", "europepmc", "geo")
 class LocalCorpus:
     """Documents of one folder, searched like any other source."""
 
-    def __init__(self, folder: Path, encode: Encoder) -> None:
+    def __init__(self, folder: Path, open_index: Callable[[], LiteratureIndex]) -> None:
         """Read the folder.
 
         Args:
             folder: `<corpora>/<name>`; its name is the name of the source.
-            encode: texts to unit vectors, for `labwright.tools.index.Index`.
+            open_index: opens the index of this corpus alone; called when it is first needed.
 
         Raises:
             UnreadableCorpus: the folder is absent or empty, or a file cannot be read as documents.
         """
+        self._state = _state(folder)
         self.name = folder.name
         self._papers: dict[str, Paper] = {}
         self._texts: dict[str, str] = {}
@@ -50,18 +57,61 @@ class LocalCorpus:
             self._texts[paper.id] = text
         if not self._papers:
             raise UnreadableCorpus(f"{folder}: no document; use `labwright corpus add {self.name} FILE`")
-        self._encode = encode
-        self._index: Index | None = None
+        self._open_index = open_index
+        self._index: LiteratureIndex | None = None
 
     def papers(self) -> list[Paper]:
         """Every document as a paper, by file name and line."""
         return list(self._papers.values())
 
     def search(self, query: str, limit: int) -> list[Paper]:
-        """At most `limit` papers, best first."""
+        """At most `limit` papers, best first; a paper that several files hold is found once."""
+        return [paper for paper, _ in self.ranked(query, limit)]
+
+    def ranked(
+        self, query: str, limit: int, where: Filter | None = None, rerank: Reranker | None = None
+    ) -> list[tuple[Paper, float]]:
+        """Papers with their scores, best first.
+
+        Args:
+            query: plain words.
+            limit: most papers.
+            where: which of them may be returned.
+            rerank: scores the first 20 anew.
+        """
+        hits = self.index().search(query, limit, where=where, rerank=rerank)
+        return [(self._papers[hit.document.id], hit.score) for hit in hits]
+
+    def index(self, say: Callable[[str], None] = lambda line: None) -> LiteratureIndex:
+        """The index, brought up to date with the folder: only what changed is embedded.
+
+        Args:
+            say: shows progress.
+        """
         if self._index is None:
-            self._index = Index(list(self._texts.items()), self._encode)
-        return [self._papers[name] for name, _ in self._index.search(query, limit)]
+            index = self._open_index()
+            if index.mark("folder") != self._state:
+                index.delete(sorted(set(index.ids(self.name)) - self._papers.keys()), self.name)
+                documents = [self._document(paper) for paper in self._papers.values()]
+                for start in range(0, len(documents), BATCH):
+                    index.add(documents[start : start + BATCH])
+                    say(f"{min(start + BATCH, len(documents))} of {len(documents)} documents indexed")
+                index.set_mark("folder", self._state)
+            self._index = index
+        return self._index
+
+    def _document(self, paper: Paper) -> IndexedDocument:
+        text = self._texts[paper.id]
+        return IndexedDocument(
+            id=paper.id,
+            corpus=self.name,
+            title=paper.title,
+            text=text.removeprefix(paper.title).strip(),
+            ids=paper.ids,
+            year=paper.year,
+            type=paper.kind,
+            retracted=paper.retraction.status == "retracted",
+        )
 
     def text(self, paper: Paper) -> str:
         """The document as it was read.
@@ -107,6 +157,13 @@ def _copied(path: Path, target: Path) -> Path:
     if not (target.exists() and path.samefile(target)):
         shutil.copyfile(path, target)
     return target
+
+
+def _state(folder: Path) -> str:
+    """What the files of a folder are, by name, size and time of change."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.suffix in SUFFIXES]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 def corpus_names(corpora: Path) -> list[str]:

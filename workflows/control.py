@@ -219,7 +219,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         log=log,
         sessions=sessions,
         encode=encode,
-        sources=open_sources(config.literature.sources, encode, log.note),
+        sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),
         cards={card["id"]: card for card in all_cards()},
         sandbox=equipment.sandbox,

@@ -18,6 +18,11 @@ def guard_of(objective: Objective, seed: int, screen: Callable[[str], Screened] 
         seed: of the run.
         screen: what decides about a text.
     """
+    return guard_for(objective.brief(), seed, screen)
+
+
+def guard_for(asked: str, seed: int = 0, screen: Callable[[str], Screened] = screened) -> Guard:
+    """The guard of one question outside a run, whose text gives the code of the fences."""
 
     def hidden(document: str) -> Sequence[tuple[int, int]]:
         return [(p.start, p.end) for p in screen(document).passages]
@@ -26,5 +31,5 @@ def guard_of(objective: Objective, seed: int, screen: Callable[[str], Screened] 
         read=lambda text: screen(text).text,
         hidden=hidden,
         tidy=lambda text: TOKEN.sub(" ", plain(text).text),
-        code=fence_code(objective.brief(), seed),
+        code=fence_code(asked, seed),
     )

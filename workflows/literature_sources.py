@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labwright.config import cache_dir
+from labwright.config import IndexConfig, cache_dir
 from labwright.errors import ConfigInvalid
 from labwright.tools.index import Encoder
 from labwright.tools.sources import EmbeddedCorpus, LiteratureSource
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from labwright.domain import Paper
     from labwright.tools.eutils import Eutils, EutilsConfig
     from labwright.tools.geo import GeoSource
+    from labwright.tools.index_store import LiteratureIndex
+    from labwright.tools.local_corpus import LocalCorpus
     from labwright.tools.reply_cache import ReplyCache
     from labwright.tools.retractions import RetractionRegister
 
+DEFAULT_INDEX = IndexConfig()
 NETWORK = ("pubmed", "pmc", "europepmc")
 BUILT_IN = ("embedded", *NETWORK)
 REPLY_DAYS = 7
@@ -43,23 +47,52 @@ def retraction_register() -> RetractionRegister:
     return RetractionRegister(cache_dir() / "retractions.sqlite")
 
 
-def open_sources(names: Sequence[str], encode: Encoder, note: Note = _silent) -> list[LiteratureSource]:
+def corpus_index(name: str, config: IndexConfig) -> LiteratureIndex:
+    """The index of an added corpus, one an embedder: another embedder makes another index of the same files.
+
+    Raises:
+        ConfigInvalid, ModelMissing, KeyMissing, SourceUnavailable: as the encoder and the index say.
+    """
+    from labwright.models.embedders import encoder
+    from labwright.tools.index_store import Embedder, LiteratureIndex
+
+    made_by, encode = encoder(config)
+    suffix = hashlib.sha256(made_by.encode()).hexdigest()[:8]
+    folder = cache_dir() / "indexes" / f"{name}-{suffix}"
+    return LiteratureIndex(folder, Embedder(name=made_by, encode=encode), server=config.chroma_url)
+
+
+def open_corpus(name: str, config: IndexConfig) -> LocalCorpus:
+    """An added corpus with its index.
+
+    Raises:
+        UnreadableCorpus: there is no such corpus, or it cannot be read.
+    """
+    from labwright.tools.local_corpus import LocalCorpus
+
+    return LocalCorpus(corpora_dir() / name, lambda: corpus_index(name, config))
+
+
+def open_sources(
+    names: Sequence[str], encode: Encoder, config: IndexConfig = DEFAULT_INDEX, note: Note = _silent
+) -> list[LiteratureSource]:
     """Open the sources by name, in order.
 
     Args:
         names: built-in sources and added corpora.
-        encode: texts to unit vectors.
+        encode: texts to unit vectors, for the embedded corpus.
+        config: how added corpora are indexed.
         note: told what a reader must know of a source's answers.
 
     Raises:
         ConfigInvalid: a name is neither built in nor an added corpus.
         UnreadableCorpus: an added corpus cannot be read.
     """
-    return [_open(name, encode, note) for name in names]
+    return [_open(name, encode, config, note) for name in names]
 
 
-def _open(name: str, encode: Encoder, note: Note) -> LiteratureSource:
-    from labwright.tools.local_corpus import LocalCorpus, corpus_names
+def _open(name: str, encode: Encoder, config: IndexConfig, note: Note) -> LiteratureSource:
+    from labwright.tools.local_corpus import corpus_names
 
     if name == "embedded":
         return EmbeddedCorpus(encode)
@@ -75,7 +108,7 @@ def _open(name: str, encode: Encoder, note: Note) -> LiteratureSource:
         mail = os.environ.get("NCBI_EMAIL", "")
         return EuropePmcSource(Transport(service(address, mail), cache=reply_cache()))
     if name in corpus_names(corpora_dir()):
-        return LocalCorpus(corpora_dir() / name, encode)
+        return open_corpus(name, config)
     known = ", ".join((*BUILT_IN, *corpus_names(corpora_dir())))
     raise ConfigInvalid(f"[literature] sources names {name!r}; known are {known}; add one with `labwright corpus add`")
 

@@ -45,7 +45,7 @@ def read(one: One, *, m: Materials) -> dict[str, Any]:
     if not shown:
         m.log.note(f"{paper.id} holds no sentence that could be quoted; it was not read")
         return {}
-    report = literature.read_paper(m.sessions["literature"], paper, shown, m.guard)
+    report = literature.bind(literature.read_paper(m.sessions["literature"], paper, shown, m.guard), document)
     m.store.write(m.store.path("reports", f"{paper.id}.json"), report)
     analyses = literature.analyse(m.sessions["literature"], m.objective, paper, report, m.guard)
     m.store.write(m.store.path("reports", f"{paper.id}.analysis.json"), [a.model_dump() for a in analyses])

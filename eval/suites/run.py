@@ -62,6 +62,15 @@ class Rows:
         """A row of that kind and name was measured."""
         return any(r["kind"] == kind and r["name"] == name for r in self.all())
 
+    def has_kind(self, kind: str) -> bool:
+        """A row of that kind was measured."""
+        return any(r["kind"] == kind for r in self.all())
+
+    def put(self, row: Row) -> None:
+        """Append a row that has its kind and name."""
+        with self.path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+
     def add(self, kind: str, name: str, values: dict[str, Any]) -> None:
         """Append one row."""
         with self.path.open("a", encoding="utf-8") as out:

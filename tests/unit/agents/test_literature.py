@@ -11,12 +11,14 @@ from labwright.agents.literature import (
     ADVICE,
     MOST_SENTENCES,
     analyse,
+    bind,
     paper_referability,
     passages,
     read_paper,
     supporting,
 )
 from labwright.domain import Objective, Paper, Quote, Report, ReportPart
+from labwright.errors import QuoteNotFound
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
 from labwright.models.scripted import ScriptedChat
@@ -232,3 +234,20 @@ def test_advice_is_kept_for_its_part(tmp_path):
 def test_a_paper_without_parts_has_no_referability():
     with pytest.raises(ValueError, match="without parts"):
         paper_referability([])
+
+
+def test_quotes_are_tied_to_the_document_whoever_typed_them(tmp_path):
+    report, _ = read(tmp_path)
+    assert bind(report, DOCUMENT) == report
+
+    def claimed(text: str) -> Report:
+        quote = Quote(paper=PAPER.id, start=3, end=9, text=text)
+        step = report.parts[0].steps[0].model_copy(update={"quotes": (quote,)})
+        return report.model_copy(update={"parts": (report.parts[0].model_copy(update={"steps": (step,)}),)})
+
+    bound = quotes(bind(claimed("a cox  model adjusted the effect"), DOCUMENT))
+    assert [q.text for q in bound] == ["A Cox model adjusted the effect"]
+    assert is_verbatim(bound[0], DOCUMENT)
+    with pytest.raises(QuoteNotFound) as refused:
+        bind(claimed("A Cox model adjusted the effect for weight, nodes and receptors."), DOCUMENT)
+    assert refused.value.nearest == "A Cox model adjusted the effect for age, nodes and receptors."

@@ -18,7 +18,13 @@ from labwright.domain import Paper
 from labwright.errors import UnreadableCorpus, WrongUse
 from labwright.tools.corpus_files import add_files, export
 from labwright.tools.full_text import obtain
+from labwright.tools.index_store import Embedder, LiteratureIndex
 from labwright.tools.local_corpus import LocalCorpus
+
+
+def never() -> LiteratureIndex:
+    raise AssertionError
+
 
 spec = importlib.util.spec_from_file_location("pdf_bytes", Path(__file__).parent / "formats" / "pdf_bytes.py")
 assert spec is not None
@@ -74,7 +80,10 @@ TITLES = [
 def test_every_format_comes_in_and_is_found(tmp_path: Path, files: Path) -> None:
     added = add_files(tmp_path / "corpora", "mine", sorted(files.iterdir()))
     assert (len(added.files), added.documents) == (7, 8)
-    corpus = LocalCorpus(tmp_path / "corpora" / "mine", hashed_encoder)
+    corpus = LocalCorpus(
+        tmp_path / "corpora" / "mine",
+        lambda: LiteratureIndex(tmp_path / "index", Embedder(name="hashed", encode=hashed_encoder)),
+    )
     assert sorted(paper.title for paper in corpus.papers()) == TITLES
     assert corpus.search("counted 3 hearts in larvae", 1)[0].ids.pmcid == "PMC3"
     kinds = {paper.title: paper.kind for paper in corpus.papers()}
@@ -94,7 +103,7 @@ def test_a_folder_comes_in_as_one_file_and_again_in_its_place(tmp_path: Path, fi
     for _ in range(2):
         added = add_files(tmp_path / "corpora", "mine", [files])
     assert [path.name for path in added.files] == ["files.jsonl"]
-    papers = LocalCorpus(tmp_path / "corpora" / "mine", hashed_encoder).papers()
+    papers = LocalCorpus(tmp_path / "corpora" / "mine", never).papers()
     assert sorted(paper.title for paper in papers) == [t for t in TITLES if t != LINES[0]]
 
 
@@ -147,7 +156,7 @@ def test_a_corpus_goes_out_and_comes_back_as_another(tmp_path: Path, files: Path
     add_files(tmp_path / "corpora", "copy", [out])
 
     def facts(name: str) -> list[tuple[object, ...]]:
-        papers: list[Paper] = LocalCorpus(tmp_path / "corpora" / name, hashed_encoder).papers()
+        papers: list[Paper] = LocalCorpus(tmp_path / "corpora" / name, never).papers()
         return sorted((p.title, p.authors, p.ids.doi, p.ids.pmcid, p.year or 0, p.abstract) for p in papers)
 
     assert len(facts("mine")) == 5
@@ -185,6 +194,6 @@ def test_a_line_cannot_vouch_for_its_own_standing_nor_pass_for_a_summary_of_ours
     odd = {"title": "U", "text": "Another body.", "authors": 7, "mesh": {"a": 1}, "kind": ["x"]}
     (tmp_path / "x.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(odd) + "\n")
     add_files(tmp_path / "corpora", "mine", [tmp_path / "x.jsonl"])
-    first, second = LocalCorpus(tmp_path / "corpora" / "mine", hashed_encoder).papers()
+    first, second = LocalCorpus(tmp_path / "corpora" / "mine", never).papers()
     assert (first.kind, first.retraction.status, first.authors) == ("user", "unknown", ("Doe, J",))
     assert (second.kind, second.authors, second.mesh) == ("user", (), ())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import hashed_encoder
 
 from labwright.errors import UnreadableCorpus, WrongUse
 from labwright.tools.evidence import is_verbatim, sentences
 from labwright.tools.index import Index
+from labwright.tools.index_store import Embedder, LiteratureIndex
 from labwright.tools.local_corpus import ABSTRACT_CHARS, LocalCorpus, add_documents, corpus_names
 
+HASHED = Embedder(name="hashed", encode=hashed_encoder)
 TOPICS = {
     "asthma": "Dexamethasone changes expression in airway smooth muscle cells of people with asthma.",
     "breast": "Tamoxifen delays recurrence of hormone receptor positive breast cancer after surgery.",
@@ -32,7 +36,7 @@ def corpus(folder: Path, **files: str | bytes) -> LocalCorpus:
     for name, content in files.items():
         data = content if isinstance(content, bytes) else content.encode()
         (folder / name.replace("__", ".")).write_bytes(data)
-    return LocalCorpus(folder, hashed_encoder)
+    return LocalCorpus(folder, lambda: LiteratureIndex(folder.parent / "index", HASHED))
 
 
 def refusal(folder: Path, **files: str | bytes) -> str:
@@ -52,6 +56,39 @@ def test_the_paper_that_is_asked_for_comes_first_from_every_kind_of_file(folder:
     (folder / "all.jsonl").unlink()
     files = {f"{name}__{'md' if name == 'brain' else 'txt'}": text for name, text in TOPICS.items()}
     assert corpus(folder, **files).search(TOPICS[topic], 1)[0].id == f"mine-{topic}"
+
+
+def test_the_index_follows_the_folder_and_embeds_only_what_changed(folder: Path) -> None:
+    seen: list[str] = []
+    files = {"a__txt": f"About asthma\n{TOPICS['asthma']}", "b__txt": f"About the brain\n{TOPICS['brain']}"}
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        seen.extend(texts)
+        return hashed_encoder(texts)
+
+    def ids(query: str) -> list[str]:
+        index = LiteratureIndex(folder.parent / "index", Embedder(name="counted", encode=encode))
+        found = [p.id for p in LocalCorpus(folder, lambda: index).search(query, 5)]
+        index.close()
+        return found
+
+    corpus(folder, **files)
+    assert sorted(ids("cells")) == ["mine-a", "mine-b"]
+    seen.clear()
+    assert ids("cells")
+    assert seen == ["cells"]  # the folder is as it was
+    (folder / "b.txt").unlink()
+    corpus(folder, c__md="# Zebrafish\n\nStripes of fish were counted.")
+    seen.clear()
+    assert ids("zebrafish stripes") == ["mine-c", "mine-a"]
+    assert not any("asthma" in text for text in seen)
+
+
+def test_a_paper_that_two_files_hold_is_found_once(folder: Path) -> None:
+    rows = [{"id": name, "title": name, "text": text, "doi": "10.1/x"} for name, text in list(TOPICS.items())[:2]]
+    mine = corpus(folder, a__jsonl=json.dumps(rows[0]), b__jsonl=json.dumps(rows[1]))
+    assert len(mine.papers()) == 2
+    assert [p.id for p in mine.search("cancer", 5)] == ["asthma"]
 
 
 def test_sentences_of_a_document_are_spans_of_its_stored_text(folder: Path) -> None:

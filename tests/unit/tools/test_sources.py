@@ -11,6 +11,7 @@ import pytest
 
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus, WrongUse
+from labwright.tools.index_store import Embedder, LiteratureIndex
 from labwright.tools.local_corpus import LocalCorpus, add_documents, corpus_names
 from labwright.tools.sources import EmbeddedCorpus, LiteratureSource, deduplicate
 
@@ -86,7 +87,9 @@ def test_documents_are_added_and_searched(tmp_path: Path) -> None:
     copies = add_documents(tmp_path / "corpora", "mine", given)
     assert all(copy.is_file() for copy in copies)
     assert corpus_names(tmp_path / "corpora") == ["mine"]
-    corpus = LocalCorpus(tmp_path / "corpora" / "mine", encode)
+    corpus = LocalCorpus(
+        tmp_path / "corpora" / "mine", lambda: LiteratureIndex(tmp_path / "index", Embedder(name="l", encode=encode))
+    )
     ids = [p.id for p in corpus.papers()]
     assert ids == ["mine-many-1", "mine-many-3", "mine-note", "mine-plain-one"]
     first = corpus.papers()[0]
@@ -124,15 +127,20 @@ def test_unusable_files_are_refused(tmp_path: Path, name: str, content: str, mes
         add_documents(tmp_path / "corpora", "mine", [path])
 
 
+def never() -> LiteratureIndex:
+    """No index is opened for a corpus that cannot be read."""
+    raise AssertionError
+
+
 def test_missing_things_say_what_to_do(tmp_path: Path) -> None:
     """A file, a corpus, an empty corpus, a name that is taken."""
     with pytest.raises(UnreadableCorpus, match="check the path"):
         add_documents(tmp_path, "mine", [tmp_path / "gone.txt"])
     with pytest.raises(UnreadableCorpus, match="labwright corpus add gone"):
-        LocalCorpus(tmp_path / "gone", encode)
+        LocalCorpus(tmp_path / "gone", never)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnreadableCorpus, match="no document"):
-        LocalCorpus(tmp_path / "empty", encode)
+        LocalCorpus(tmp_path / "empty", never)
     for name in ("pubmed", "../x", "A B", ""):
         with pytest.raises(WrongUse, match="corpus name"):
             add_documents(tmp_path, name, [])
