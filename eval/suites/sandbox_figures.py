@@ -31,8 +31,9 @@ def _attacks(rows: Sequence[Row]) -> list[dict[str, Any]]:
     held = sum(r["held"] for r in done)
     low, high = wilson(held, len(done))
     names = {r["name"].split(":")[1] for r in done}
+    refused = "".join(f"; {r['name']} refused: {r['reason']}" for r in rows if r["kind"] == "refused")
     return [
-        figure("attacks_total", len(names), "attacks", len(done), note=f"distinct; run on {', '.join(runtimes)}"),
+        figure("attacks_total", len(names), "attacks", len(done), note=f"distinct; run on {', '.join(runtimes)}{refused}"),
         figure("attacks_held_share", held / len(done), "share", len(done), low=low, high=high,
                note=note + (f"; through: {through}" if through else "")),
     ]  # fmt: skip
