@@ -52,7 +52,7 @@ class Shelf:
 def session(tmp_path: Path) -> Session:
     rules = [
         {"match": "did not lower", "probabilities": {"contradict": 0.7, "neither": 0.3}},
-        {"match": "Sentence: Aspirin lowered", "probabilities": {"support": 0.8, "neither": 0.2}},
+        {"match": "Aspirin lowered fever in 40", "probabilities": {"support": 0.8, "neither": 0.2}},
         {"match": "weather", "probabilities": {"neither": 1.0}},
     ]
     return Session(role="reviewer", backend="s", chat=ScriptedChat(rules=rules), log=CallLog(tmp_path / "calls.sqlite"))
