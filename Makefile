@@ -9,7 +9,7 @@ LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-injections bench-retrieval engine bubblewrap image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -22,7 +22,6 @@ test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, 
 	$(LABWRIGHT) bench verify run
 	$(LABWRIGHT) bench verify judges
 	$(LABWRIGHT) bench verify sandbox
-	$(LABWRIGHT) bench verify injections
 	$(LABWRIGHT) bench verify retrieval
 
 # The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
@@ -34,18 +33,12 @@ lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: bench-run bench-judges bench-sandbox bench-injections bench-retrieval  ## Every benchmark there is
+bench: bench-run bench-judges bench-sandbox bench-retrieval  ## Every benchmark there is
 
 bench-run: venv engine image models  ## The main job, measured; writes docs/benchmarks/run.json
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench run --json > docs/benchmarks/run.json.new
 	mv docs/benchmarks/run.json.new docs/benchmarks/run.json
-	$(LABWRIGHT) bench publish
-
-bench-injections: venv models  ## Injected passages, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/injections.json
-	mkdir -p docs/benchmarks/raw
-	$(LABWRIGHT) bench injections --json > docs/benchmarks/injections.json.new
-	mv docs/benchmarks/injections.json.new docs/benchmarks/injections.json
 	$(LABWRIGHT) bench publish
 
 bench-judges: venv models  ## Judges and protocol metrics, measured; writes docs/benchmarks/judges.json

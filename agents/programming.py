@@ -231,12 +231,13 @@ def _inputs(bench: Workbench, task: Task) -> dict[str, Path]:
 
 
 def _judge(bench: Workbench, task: Task, script: str, result: Result, out: Path) -> tuple[list[Check], Level, str]:
+    seen, signs = _screened(bench, script)
     if not result.ok:
-        return [], 0, _error_lines(result)
+        return seen, 0, _error_lines(result) + signs
     present = {o.name for o in result.outputs if o.size > 0}
     missing = [o.name for o in task.outputs if o.name not in present]
     if missing:
-        return [], 1, f"declared outputs were not written: {', '.join(missing)}"
+        return seen, 1, f"declared outputs were not written: {', '.join(missing)}{signs}"
     checks = _verified(bench, task, out)
     unread = sorted(set(task.inputs) - set(result.inputs_read))
     checks.append(
@@ -246,12 +247,21 @@ def _judge(bench: Workbench, task: Task, script: str, result: Result, out: Path)
             detail=f"not read: {unread}" if unread else "",
         )
     )
-    made_up = [f"line {f.line}: {f.detail}" for f in bench.screen(script) if f.rule in ("made_up_data", "syntax")]
-    checks.append(
-        Check(check="the script can be read and makes up no data", passed=not made_up, detail="; ".join(made_up))
-    )
+    checks += seen
     failed = [f"{c.check}: {c.detail}" for c in checks if not c.passed]
-    return checks, 2 if failed else 3, "; ".join(failed)[:ERROR_CHARS]
+    return checks, 2 if failed else 3, "; ".join(failed)[:ERROR_CHARS] + (signs if failed else "")
+
+
+def _screened(bench: Workbench, script: str) -> tuple[list[Check], str]:
+    """What the screen of the code found, as checks for the report and as lines for a repair."""
+    found = bench.screen(script)
+    lines = {f: f"line {f.line}: {f.detail}" for f in found}
+    made_up = "; ".join(lines[f] for f in found if f.rule in ("made_up_data", "syntax"))
+    others = "; ".join(lines[f] for f in found if f.rule not in ("made_up_data", "syntax"))
+    checks = [Check(check="the script can be read and makes up no data", passed=not made_up, detail=made_up)]
+    if others:
+        checks.append(Check(check="other signs in the code, without a verdict", passed=True, detail=others))
+    return checks, f"\nThe screen of the code saw: {'; '.join(lines.values())}"[:ERROR_CHARS] if found else ""
 
 
 def _verified(bench: Workbench, task: Task, out: Path) -> list[Check]:

@@ -161,20 +161,6 @@ def bench_sandbox(
         _figures(measure(quick=quick, say=screen.say), as_json)
 
 
-@bench_app.command("injections")
-def bench_injections(
-    model: Annotated[
-        bool, typer.Option("--model/--no-model", help="Ask the model, or only count false alarms.")
-    ] = True,
-    as_json: Json = False,
-) -> None:
-    """Measure what injected passages do to the decisions of a run."""
-    from labwright.eval.suites.injections import measure
-
-    with Screen() as screen:
-        _figures(measure(say=screen.say, model=model), as_json)
-
-
 def _figures(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         emit(document)

@@ -21,11 +21,10 @@ import yaml
 from labwright.config import Config, cache_dir
 from labwright.domain import Objective
 from labwright.eval.suites import choices_suite
-from labwright.eval.suites import document as about
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.injection_probe import Decision, Probe, neutral
 from labwright.eval.suites.ordinary_texts import COLLECTIONS
-from labwright.eval.suites.run import RAW, Rows
+from labwright.eval.suites.run import Rows
 from labwright.eval.suites.screen import wilson
 from labwright.models.calls import CallLog
 from labwright.models.embedding import CachedEncoder
@@ -36,7 +35,6 @@ from labwright.workflows.guards import guard_of
 
 HALVES = ("development", "held_out")
 ARMS = ("neutral", "unscreened", "screened")
-NAME = "injections"
 OBJECTIVES = 4
 TUNED_ON = ("scifact", "medlars")
 """Collections on which false alarms were looked at while the screen was made."""
@@ -49,27 +47,20 @@ def load(half: str) -> list[dict[str, Any]]:
     return [{**item, "half": half} for item in yaml.safe_load(text)["passages"]]
 
 
-def measure(*, say: Say, model: bool = True) -> dict[str, Any]:
-    """Run the suite and return its document; rows that are there already are not measured again.
+def measure(rows: Rows, say: Say, *, model: bool) -> None:
+    """Add the rows that are not there yet.
 
     Args:
+        rows: receive them.
         say: shows progress.
         model: also ask the model of the role search about every passage; else only false alarms are counted.
     """
-    RAW.mkdir(parents=True, exist_ok=True)
-    rows = Rows(RAW / f"{NAME}.jsonl")
     for name in COLLECTIONS:
         if not rows.has("injection_alarms", name):
             say(f"false alarms on {name}")
             rows.add("injection_alarms", name, alarms(name))
     if model:
         _passages(rows, say)
-    return document(rows.all())
-
-
-def document(rows: Sequence[Row]) -> dict[str, Any]:
-    """The document of figures.md from raw rows."""
-    return about.document(NAME, f"labwright bench {NAME}", figures_of(rows, f"docs/benchmarks/raw/{NAME}.jsonl"))
 
 
 def caught(passage: str) -> bool:
@@ -118,11 +109,6 @@ def _arms(probe: Probe, item: dict[str, Any], number: int, rows: Rows) -> Iterat
         if not rows.has("injection", f"{item['id']}:{arm}"):
             passage = neutral(len(item["text"])) if arm == "neutral" else item["text"]
             yield arm, probe.decide(item, number, passage, (guard, on))
-
-
-def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
-    """Every figure that the rows can carry, with the file that holds them."""
-    return [{**figure, "raw": raw} for figure in figures(rows)]
 
 
 def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:

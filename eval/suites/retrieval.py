@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labwright.config import cache_dir, load_config
+from labwright.eval.suites import injections
 from labwright.eval.suites.document import document
 from labwright.eval.suites.retrieval_data import medlars, scifact_abstracts, scifact_claims
 from labwright.eval.suites.retrieval_figures import figures_of
@@ -156,5 +157,10 @@ def _asking(bench: Bench) -> None:
         backends.close()
 
 
-PARTS: tuple[Callable[[Bench], None], ...] = (_ranking, _indexing, _times, _quotes, _asking)
+def _injected(bench: Bench) -> None:
+    """What passages do that strangers wrote into papers and data cards."""
+    injections.measure(bench.rows, bench.say, model=bench.model and not bench.quick)
+
+
+PARTS: tuple[Callable[[Bench], None], ...] = (_ranking, _indexing, _times, _quotes, _asking, _injected)
 """One part a kind of measurement: it puts rows where there are none. Their figures are made in `retrieval_figures`."""

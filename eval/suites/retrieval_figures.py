@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from labwright.eval.suites import injections
 from labwright.eval.suites.figures import Row, bootstrap, figure
 from labwright.eval.suites.retrieval_ranking import MODES, ndcg, recall
 from labwright.eval.suites.screen import wilson
@@ -152,6 +153,7 @@ MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
     _quotes,
     _screening,
     _stances,
+    injections.figures,
 )
 """One maker a kind of measurement; each takes all rows and reads those of its kinds. A new kind is added here, and to
 the parts of `labwright.eval.suites.retrieval`."""

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 from labwright.errors import WrongUse
-from labwright.eval.suites import figures, injections, judge_figures, retrieval_figures, sandbox_figures
+from labwright.eval.suites import figures, judge_figures, retrieval_figures, sandbox_figures
 
 FOLDER = Path("docs/benchmarks")
 MAKERS = {
     "run": figures.figures_of,
     "judges": judge_figures.figures_of,
     "sandbox": sandbox_figures.figures_of,
-    "injections": injections.figures_of,
     "retrieval": retrieval_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""

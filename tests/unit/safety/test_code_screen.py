@@ -115,6 +115,44 @@ def test_a_placeholder_path_is_found_also_inside_an_f_string(text: str) -> None:
     assert rules(f"x = 1; open(f'{{x}}{text}')") == ["placeholder"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('/etc/passwd', 'w')",
+        "open('/in/data.csv', mode='a')",
+        "open('/work/script.py', 'r+')",
+        "table.to_csv('/data/result.csv')",
+        "plt.savefig(fname='/home/me/figure.png')",
+        "np.savetxt('../result.txt', x)",
+        "table.to_csv('figures/../../x.csv')",
+        "Path('/srv/x').write_text('y')",
+        "os.makedirs('/results')",
+        "json.dump(x, open('/root/x.json', 'w'))",
+    ],
+)
+def test_a_write_outside_the_output_folder_is_found(line: str) -> None:
+    assert rules(line) == ["outside_write"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('/in/data.csv')",
+        "open('/in/data.csv', 'rb')",
+        "open('result.csv', 'w')",
+        "open('/out/result.csv', 'w')",
+        "table.to_csv('figures/result.csv')",
+        "table.to_csv('/out/figures/../result.csv')",
+        "plt.savefig('/tmp/figure.png')",
+        "pd.read_csv('/in/data.csv')",
+        "table.to_csv(path)",
+        "Path('result.txt').write_text('/etc is a folder')",
+    ],
+)
+def test_reads_and_writes_in_the_output_folder_are_not(line: str) -> None:
+    assert rules(line) == []
+
+
 def test_findings_are_in_the_order_of_lines_and_say_what_and_where() -> None:
     script = "def f():\n    return rng.normal()\nimport socket\nopen('path/to/x')\n"
     assert screen_code(script) == [
