@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus, WrongUse
+from labwright.tools.formats.reading import text_of
 from labwright.tools.index_records import Filter, IndexedDocument
 
 if TYPE_CHECKING:
@@ -198,15 +199,7 @@ def documents_of(path: Path, corpus: str) -> Iterator[tuple[Paper, str]]:
 def _read(path: Path) -> str:
     if path.suffix not in SUFFIXES:
         raise UnreadableCorpus(f"{path}: not one of {', '.join(SUFFIXES)}; convert it to plain text")
-    try:
-        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except OSError as error:
-        raise UnreadableCorpus(f"{path}: {error.strerror}; check the path and its permissions") from error
-    except UnicodeDecodeError as error:
-        raise UnreadableCorpus(
-            f"{path}: not UTF-8 at byte {error.start}; convert it, "
-            f"for example `iconv -f latin1 -t utf-8 {path.name} > {path.stem}.utf8{path.suffix}`"
-        ) from error
+    return text_of(path)
 
 
 def _fields(line: str, where: str) -> dict[str, Any]:
