@@ -7,6 +7,9 @@ UV := $(VENV)/bin/python -m uv
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
+# What needs the engine or a model runs one after the other: beside other work a model is many times slower.
+ALONE := docker or embedded or bubblewrap
+REQUIRED := LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1
 export PYTHONSAFEPATH := 1
 
 .PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval engine bubblewrap image models venv venv-dev unit integration clean
@@ -18,7 +21,9 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 	@echo "== the report is the newest of: $$(ls -d $(CURDIR)/.demo/*/report.html | tail -n 1)"
 
 test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, types, unit and integration tests
-	LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1 $(VENV)/bin/pytest -q --ignore tests/unit/tools/analysis
+	$(VENV)/bin/pytest -q -n 2 tests/unit --ignore tests/unit/tools/analysis -m "not ($(ALONE))"
+	$(REQUIRED) $(VENV)/bin/pytest -q tests/unit --ignore tests/unit/tools/analysis -m "$(ALONE)"
+	$(REQUIRED) $(VENV)/bin/pytest -q tests/integration
 	$(LABWRIGHT) bench verify run
 	$(LABWRIGHT) bench verify judges
 	$(LABWRIGHT) bench verify sandbox

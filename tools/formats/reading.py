@@ -89,7 +89,7 @@ def text_of(path: Path) -> str:
         UnreadableCorpus: it cannot be read, or is of another encoding.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
         raise UnreadableCorpus(f"{path}: {error.strerror}; check the path and its permissions") from error
     except UnicodeDecodeError as error:
