@@ -6,6 +6,7 @@ The records are real PubMed replies under other numbers; the server keeps the E-
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from datetime import date
@@ -29,10 +30,11 @@ spec.loader.exec_module(entrez_server)
 @pytest.fixture(scope="module", params=[220])
 def ncbi(request: pytest.FixtureRequest) -> Iterator[Any]:
     """220 records: a batch and a bit."""
-    import os
 
     folder = Path(os.environ.get("LABWRIGHT_TEST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "ncbi"
     if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{folder} is missing; set LABWRIGHT_TEST_DATA")
         pytest.skip(f"no NCBI replies at {folder}; set LABWRIGHT_TEST_DATA")
     with entrez_server.serving(entrez_server.EntrezServer(folder, request.param)) as server:
         yield server
