@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -60,6 +61,7 @@ def materials(folder: Path, *, delay_s: float = 0.0, sandbox: FakeSandbox | None
         sandbox=sandbox or FakeSandbox(folder / "jobs.txt"),
         seed=0,
         say=lambda text: None,
+        lease=nullcontext,  # nothing is computed that another holder of the machine's would have to wait for
     )
 
 
