@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: the models are small, threads would wait for one another
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -140,7 +142,7 @@ def describe(data: Data, column: str | None = None) -> None:
             quality["outlier"] |= (distance > 5 * 1.482602218505602 * np.median(distance)) & (len(quality) >= 20)
     out.table("sample_quality.csv", quality)
     share = data.samples.notna().mean() * 100
-    figure, axis = plt.subplots(figsize=(8, 0.35 * len(share) + 2.5))
+    figure, axis = plt.subplots(figsize=(8, 0.35 * len(share) + 4))
     axis.barh(share.index, share, color=plt.get_cmap("viridis")(np.linspace(0, 0.9, len(share))))
     axis.set(xlabel="Samples with a value (%)", xlim=(0, 105))
     out.figure("cohort_summary.png", figure)

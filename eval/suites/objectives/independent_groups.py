@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 SEED = 7
-PERMUTATIONS, DRAWS = 20, 200
+PERMUTATIONS, DRAWS = 10, 60
 
 
 def rank_tests(values: pd.DataFrame, inside: np.ndarray) -> pd.DataFrame:
@@ -92,7 +92,7 @@ def cluster(data: Data, column: str) -> None:
     out.close(len(table))
 
 
-def classify(data: Data, column: str, genes: int = 50, repeats: int = 5) -> None:
+def classify(data: Data, column: str, genes: int = 50, repeats: int = 3) -> None:
     """Logistic regression on the best genes of each training part; repeated 5-fold cross-validation."""
     out = Analysis("classify_samples", data, group_column=column, max_features=genes, repeats=repeats)
     labels = data.groups(column, least=5)

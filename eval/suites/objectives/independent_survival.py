@@ -1,5 +1,6 @@
 """Survival analyses of the reference scripts: lifelines for curves and models, statsmodels for one gene at a time."""
 
+import warnings
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -87,7 +88,7 @@ def model_survival(data: Data, covariates: list[str], feature: str | None = None
     if feature:
         columns.append(_scaled(data.log_expression().loc[feature]))
     frame = data.follow_up().join(pd.concat(columns, axis=1), how="inner").dropna()
-    model = CoxPHFitter().fit(frame, "time", "event")
+    model = cox(frame)
     found = model.summary
     proportional = proportional_hazard_test(model, frame, time_transform="rank").summary["p"]
     table = pd.DataFrame(
@@ -107,7 +108,7 @@ def model_survival(data: Data, covariates: list[str], feature: str | None = None
     for number, (train, test) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(frame, frame["event"])):
         part = frame.iloc[train]
         part = part.loc[:, part.std() > 0]
-        fitted = CoxPHFitter().fit(part, "time", "event")
+        fitted = cox(part)
         risk.iloc[test] = fitted.predict_log_partial_hazard(frame.iloc[test][part.columns]).to_numpy()
         fold.iloc[test] = number + 1
     out.table("concordance.csv", score_folds(frame.assign(risk=risk, fold=fold)))
@@ -116,6 +117,13 @@ def model_survival(data: Data, covariates: list[str], feature: str | None = None
         out.find("cox_regression.csv", {"term": term}, "hazard_ratio", f"Adjusted, {term}")
     out.find("concordance.csv", {"fold": "mean"}, "concordance", "In held-out patients")
     out.close(len(frame))
+
+
+def cox(frame: pd.DataFrame, ridge: float = 0.0) -> CoxPHFitter:
+    """A fitted model; careful steps, since the full ones of lifelines can leave the maximum with no more than a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*failed to converge")
+        return CoxPHFitter(penalizer=ridge, l1_ratio=0.0).fit(frame, "time", "event", fit_options={"step_size": 0.25})
 
 
 def _scaled(values: pd.Series) -> pd.Series:
@@ -189,7 +197,7 @@ def signature(data: Data, genes: int, ridge: float) -> None:
         residual = seen["event"].to_numpy() - hazard.predict(seen["time"]).to_numpy()
         score = (scaled.iloc[train].to_numpy().T @ residual) ** 2
         kept = values.columns[np.argsort(-score, kind="stable")[:genes]]
-        model = CoxPHFitter(penalizer=ridge, l1_ratio=0.0).fit(seen.join(scaled.iloc[train][kept]), "time", "event")
+        model = cox(seen.join(scaled.iloc[train][kept]), ridge)
         risk = scaled[kept] @ model.params_[kept]
         weights[number] = model.params_[kept]
         held.iloc[test, held.columns.get_loc("fold")] = number + 1
