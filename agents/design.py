@@ -133,7 +133,8 @@ class Brief:
         return self.guard.written("\n".join(f"{s.code}: {s.title}" for s in self.sources) or "none")
 
 
-def _codes(sources: Sequence[Source], most: int = 2) -> Any:
+def source_codes(sources: Sequence[Source], most: int = 2) -> Any:
+    """Type of a list of sources' codes: one to `most` of them, none where there are no sources."""
     codes = Literal[tuple(s.code for s in sources)] if sources else str
     return Annotated[list[codes], Field(min_length=1 if sources else 0, max_length=most if sources else 0)]  # type: ignore[valid-type]
 
@@ -148,7 +149,7 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
         __base__=_Answer,
         title=(Annotated[str, StringConstraints(min_length=8, max_length=70)], ...),
         purpose=(Annotated[str, StringConstraints(min_length=20, max_length=PURPOSE)], ...),
-        sources=(_codes(brief.sources), ...),
+        sources=(source_codes(brief.sources), ...),
     )
     schema = create_model(
         "Headings",

@@ -130,19 +130,25 @@ def fill(  # noqa: PLR0913  (who, what for, with which data, and how it is asked
         settled.setdefault("group_column", only)
     schema = param_schema(contract, card, features, chosen=settled)
     model = model_of("Parameters", schema, **extra)
+    called = f"parameters of {contract.name}"
     wrong = ""
     for _ in range(TRIES):
         try:
             answer = ask(session, render(listing(schema, card), wrong), model, max_tokens=400)
         except AnswerInvalid:
+            if not session.log.allowance_spent():
+                session.log.tool_call(f"{called}: no answer", valid=False)
             asked_for = len(schema["properties"]) + len(extra)
-            session.log.decide(f"parameters of {contract.name}", "fallback", asked_for)
+            session.log.decide(called, "fallback", asked_for)
             break
         values = answer.value.model_dump()
         others = {name: values.pop(name) for name in extra}
         try:
-            return Filled(validate_params(contract, card, {**settled, **values}), others)
+            valid = validate_params(contract, card, {**settled, **values})
+            session.log.tool_call(answer.name, valid=True)
+            return Filled(valid, others)
         except ValueError as error:
+            session.log.tool_call(answer.name, valid=False)
             wrong = f"\nYour last choice does not fit the data: {error}"
             session.log.decide(answer.name, "code", len(values) + 1)
     return Filled(preferred(objective, contract, card, features), None)
@@ -166,10 +172,15 @@ def repair(
         error=error[-600:],
     )
     try:
-        values = ask(session, asked, model_of("Parameters", schema), max_tokens=300).value.model_dump()
-        fixed = validate_params(contract, card, {**values, "seed": previous.get("seed", 0)})
-    except (AnswerInvalid, ValueError):
+        answer = ask(session, asked, model_of("Parameters", schema), max_tokens=300)
+    except AnswerInvalid:
         return None
+    try:
+        fixed = validate_params(contract, card, {**answer.value.model_dump(), "seed": previous.get("seed", 0)})
+    except ValueError:
+        session.log.tool_call(answer.name, valid=False)
+        return None
+    session.log.tool_call(answer.name, valid=True)
     return fixed if fixed != dict(previous) else None
 
 

@@ -219,6 +219,9 @@ def _log_decision(
         return
     favourite = max(asked, key=lambda c: (c.probability or 0.0, c.score))
     winner = max(asked, key=lambda c: c.score)
+    taken = odds[winner.id]
+    if taken.decided_by == "model" or not session.log.allowance_spent():
+        session.log.tool_call(taken.name, valid=taken.decided_by == "model")
     if favourite.id != winner.id:
         session.log.decide(odds[winner.id].name, "code")
 

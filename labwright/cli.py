@@ -51,7 +51,7 @@ def run(
     review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
     workflow: Annotated[
-        str, typer.Option(help="labwright, or rules_only: the same graph without a model.")
+        str, typer.Option(help="labwright, or one to compare with: rules_only, one_shot, react and others.")
     ] = "labwright",
     out: Out = RUNS,
     as_json: Json = False,

@@ -58,6 +58,18 @@ class BudgetConfig(_Section):
     """Wall-clock seconds of one invocation."""
 
 
+class AllowanceConfig(_Section):
+    """`[allowance]`: a run that has used one of these asks no model any more, and rules decide the rest.
+
+    Unlike a budget it does not stop the run; a call in progress is finished. Workflows are compared at equal ones.
+    """
+
+    prompt_tokens: int | None = Field(None, gt=0)
+    """Prompt tokens evaluated."""
+    generated_tokens: int | None = Field(None, gt=0)
+    """Tokens generated."""
+
+
 class SandboxConfig(_Section):
     """`[sandbox]`: where analyses run, and the limits of one job."""
 
@@ -126,6 +138,7 @@ class Config(_Section):
     backends: dict[str, BackendConfig] = Field(default_factory=dict)
     roles: dict[Role, str] = Field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()
+    allowance: AllowanceConfig = AllowanceConfig()
     sandbox: SandboxConfig = SandboxConfig()
     literature: LiteratureConfig = LiteratureConfig()
     index: IndexConfig = IndexConfig()

@@ -400,6 +400,10 @@ class RunRecord(Thing):
     seconds_by_kind: dict[str, float] = Field(default_factory=dict)
     """Seconds in the model, the sandbox, the network and orchestration."""
     decided: Shares = Shares()
+    tool_calls: int = 0
+    """Choices of a data set, an analysis or its parameters that a model was asked for."""
+    tool_calls_valid: int = 0
+    """Those of them that could be carried out as they were."""
     sandbox: dict[str, Any] = Field(default_factory=dict)
     """Policy of the sandbox as probed."""
     passages: tuple[FlaggedPassage, ...] = ()

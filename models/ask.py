@@ -32,6 +32,7 @@ TEXT_TEMPERATURE = 0.7
 LEAST_MASS = 0.02
 """A closed question whose answers have less probability than this together was not understood."""
 TOP = 20
+SPENT = "the run's allowance of tokens is spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,11 @@ def ask(
     wrong = ""
     for _ in range(1 + REPAIRS):
         request = _Request("ask", prompt, options, history)
-        text = str(_call(session, request)["text"])
+        reply = _call(session, request)
+        if reply is None:
+            wrong = wrong or SPENT
+            break
+        text = str(reply["text"])
         try:
             answer = schema.model_validate_json(_unfenced(text))
         except ValidationError as error:
@@ -146,7 +151,7 @@ def ask(
         session.log.decide(first, "model", count_fields(answer.model_dump()))
         return Value(answer, "model", first)
     if fallback is None:
-        raise AnswerInvalid(f"{prompt.id}: no valid answer in {1 + REPAIRS} tries: {wrong}")
+        raise AnswerInvalid(f"{prompt.id}: no valid answer in {len(history)} tries: {wrong}")
     value = fallback()
     session.log.decide(first, "fallback", count_fields(value.model_dump()))
     return Value(value, "fallback", first)
@@ -197,7 +202,7 @@ def _closed(
     request = _Request(kind, prompt, options)
     key = request.key(session)
     reply = _call(session, request)
-    mass = label_mass(reply["top"] or [[reply["text"], 0.0]], labels)
+    mass = label_mass(reply["top"] or [[reply["text"], 0.0]], labels) if reply is not None else {}
     total = sum(mass.values())
     if total < LEAST_MASS:
         session.log.decide(key, "fallback")
@@ -245,13 +250,15 @@ def _unfenced(text: str) -> str:
     return text
 
 
-def _call(session: Session, request: _Request) -> dict[str, Any]:
-    """The reply as {text, top}, from the log when this very call was made before."""
+def _call(session: Session, request: _Request) -> dict[str, Any] | None:
+    """The reply as {text, top}, from the log when this very call was made before; None when the allowance is spent."""
     key = request.key(session)
     found = session.log.find(key)
     if found is not None:
         return dict(found[1])
     session.log.check_budget()
+    if session.log.allowance_spent():
+        return None
     asked = time.monotonic()
     with session.lease():
         started = time.monotonic()

@@ -27,6 +27,7 @@ create table if not exists decisions (
 create table if not exists spans (
   stage text not null, kind text not null, seconds real not null);
 create table if not exists notes (note text primary key);
+create table if not exists tool_calls (name text primary key, valid integer not null);
 """
 
 
@@ -40,6 +41,16 @@ class Budget:
     """US dollars."""
     seconds: float | None = None
     """Wall-clock seconds of this invocation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a run may spend on models before rules take over; None is no limit."""
+
+    prompt_tokens: int | None = None
+    """Prompt tokens evaluated."""
+    generated_tokens: int | None = None
+    """Tokens generated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class Totals:
 class CallLog:
     """Calls of one run; safe to use from several threads."""
 
-    def __init__(self, path: Path, budget: Budget | None = None) -> None:
+    def __init__(self, path: Path, budget: Budget | None = None, allowance: Allowance | None = None) -> None:
         """Open or make the log.
 
         Raises:
@@ -65,6 +76,7 @@ class CallLog:
             RunFailed: the file is damaged.
         """
         self._budget = budget or Budget()
+        self._allowance = allowance or Allowance()
         self._started = time.monotonic()
         self._lock = threading.Lock()
         try:
@@ -98,6 +110,16 @@ class CallLog:
     def decide(self, name: str, decided_by: Decider, fields: int = 1) -> None:
         """Say who decided the final value of `fields` values that go by `name`; the last word counts."""
         self._write("insert or replace into decisions values (?, ?, ?)", (name, decided_by, fields))
+
+    def tool_call(self, name: str, *, valid: bool) -> None:
+        """Record a model's choice of a data set, an analysis or its parameters; the last word under a name counts."""
+        self._write("insert or replace into tool_calls values (?, ?)", (name, int(valid)))
+
+    def tool_calls(self) -> tuple[int, int]:
+        """How many tool calls were valid, of how many."""
+        with self._lock:
+            valid, total = self._db.execute("select coalesce(sum(valid), 0), count(*) from tool_calls").fetchone()
+        return int(valid), int(total)
 
     def note(self, text: str) -> None:
         """Keep something that the reader of the report must know."""
@@ -160,6 +182,15 @@ class CallLog:
             sum(c.usd for c in calls),
             sum(c.seconds for c in calls),
         )
+
+    def allowance_spent(self) -> bool:
+        """Whether the run may ask no model any more."""
+        limits = self._allowance
+        if limits.prompt_tokens is None and limits.generated_tokens is None:
+            return False
+        totals = self.totals()
+        used = ((limits.prompt_tokens, totals.evaluated_tokens), (limits.generated_tokens, totals.generated_tokens))
+        return any(limit is not None and spent >= limit for limit, spent in used)
 
     def check_budget(self) -> None:
         """Stop the run when a limit is reached.

@@ -9,16 +9,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from labwright.config import Config, cache_dir
+from labwright.config import ROLES, Config, Role, cache_dir
 from labwright.domain import Objective, Protocol, RunRecord, TaskResult
 from labwright.errors import BudgetExhausted, DiskFull, LabwrightError, WrongUse
-from labwright.models.calls import Budget, CallLog
+from labwright.models.ask import Session
+from labwright.models.calls import Allowance, Budget, CallLog
 from labwright.models.weights import Progress, silent
 from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
 from labwright.tools.catalogue.catalogue import all_cards
+from labwright.workflows.baselines import RUN_WHILE_DECIDING, Workflow, played
 from labwright.workflows.materials import Materials
 from labwright.workflows.untrusted import kept_passages
 
@@ -34,8 +36,10 @@ class Options:
     """Permutes options and samples text."""
     review: bool = False
     """Stop after the design, for a person."""
-    workflow: str = "labwright"
-    """"labwright", or the name of a baseline."""
+    workflow: Workflow = "labwright"
+    """Ours, or one to compare with."""
+    literature: Path | None = None
+    """Run folder whose papers and reports are taken over instead of searching and reading."""
     say: Callable[[str], None] = lambda text: None
     """Shows progress."""
     on_stage: Callable[[str, CallLog], None] = lambda stage, log: None
@@ -57,6 +61,8 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
         LabwrightError: as named by its class; the run folder keeps what was finished, and its record
             says how it ended.
     """
+    if options.review and options.workflow in RUN_WHILE_DECIDING:
+        raise WrongUse(f"{options.workflow} runs its analyses while it decides; there is no protocol to review first")
     objective = objective.model_copy(update={"text": check_form(objective.text)})
     judge_harm(objective.brief(), None).enforce()  # conditions and requirements can ask for harm too
     with _equipment(config, options) as equipment:
@@ -73,6 +79,8 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
             )
         )
         store.write(store.folder / "config.json", config)
+        if options.literature is not None:
+            store.write_text(store.folder / "literature.taken", f"{options.literature.resolve()}\n")
         options.say(f"run {store.id}")
         _carry(store, config, options, equipment)
     return store
@@ -94,7 +102,10 @@ def resume(store: RunStore, options: Options, *, budget: dict[str, float | None]
         update = {k: v for k, v in budget.items() if v is not None}
         config = config.model_copy(update={"budget": config.budget.model_copy(update=update)})
     review = (store.folder / "review.wanted").exists()
-    options = replace(options, seed=record.seed, review=review, workflow=record.workflow)
+    taken = store.folder / "literature.taken"
+    literature = Path(taken.read_text(encoding="utf-8").strip()) if taken.is_file() else None
+    workflow = cast("Workflow", record.workflow)
+    options = replace(options, seed=record.seed, review=review, workflow=workflow, literature=literature)
     with _equipment(config, options) as equipment:
         store.save_record(record.model_copy(update={"status": "running", "message": ""}))
         _carry(store, config, options, equipment)
@@ -162,7 +173,8 @@ def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipm
     began = time.monotonic()
     with store.owned():
         budget = Budget(tokens=config.budget.tokens, usd=config.budget.usd, seconds=config.budget.seconds)
-        log = CallLog(store.folder / "calls.sqlite", budget)
+        allowance = Allowance(**config.allowance.model_dump())
+        log = CallLog(store.folder / "calls.sqlite", budget, allowance)
         status, message = "failed", ""
         try:
             m = _materials(store, config, options, equipment, log)
@@ -203,13 +215,11 @@ def invoke(m: Materials, *, review: bool) -> str:
 
 
 def _materials(store: RunStore, config: Config, options: Options, equipment: _Equipment, log: CallLog) -> Materials:
-    from labwright.config import ROLES
     from labwright.models.embedding import CachedEncoder
-    from labwright.workflows.baselines import rules_only
     from labwright.workflows.literature_sources import check_retractions, open_sources
 
     encode = CachedEncoder(cache_dir() / "embeddings.sqlite")
-    sessions = rules_only()
+    sessions: dict[Role, Session | None] = dict.fromkeys(ROLES)
     if equipment.backends is not None:
         sessions = {role: equipment.backends.session(role, log, options.seed) for role in ROLES}
     return Materials(
@@ -217,7 +227,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         config=config,
         store=store,
         log=log,
-        sessions=sessions,
+        sessions=played(options.workflow, sessions),
         encode=encode,
         sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),
@@ -226,6 +236,8 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         seed=options.seed,
         say=options.say,
         on_stage=options.on_stage,
+        workflow=options.workflow,
+        literature=options.literature,
     )
 
 
@@ -240,6 +252,7 @@ def _finish(store: RunStore, log: CallLog, equipment: _Equipment, ended: tuple[s
         max(0.0, wall - sum(by_kind.get(k, 0.0) for k in ("model", "sandbox", "network", "waiting"))), 3
     )
     calls = log.calls()
+    calls_valid, calls_made = log.tool_calls()
     results = [store.read(p, TaskResult) for p in sorted((store.folder / "tasks").glob("*/result.json"))]
     passages, n_passages = kept_passages(store)
     if n_passages > len(passages):
@@ -265,6 +278,8 @@ def _finish(store: RunStore, log: CallLog, equipment: _Equipment, ended: tuple[s
             "seconds_by_stage": log.spent("stage"),
             "seconds_by_kind": by_kind,
             "decided": log.shares(),
+            "tool_calls": calls_made,
+            "tool_calls_valid": calls_valid,
             "sandbox": equipment.sandbox.policy(),
             "passages": passages,
             "notes": log.notes(),

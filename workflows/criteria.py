@@ -49,6 +49,26 @@ def details_stage(accept: float, card: Mapping[str, object], guard: Guard) -> St
     )
 
 
+def whole_stage(accept: float, card: Mapping[str, object], guard: Guard) -> Stage[Protocol]:
+    """All levels at once, for a protocol that was written in one answer."""
+    criteria = {
+        "relevance": "Does every part serve the objective?",
+        "literature": "Does the plan use its sources sensibly?",
+        "logic": "Do the parts lead to an answer in a sensible order?",
+        "detail": "Does each step name its data, groups and parameters?",
+        "reliability": "Is the method of each step right for its purpose?",
+    }
+
+    def show(protocol: Protocol) -> str:
+        return "\n".join([protocol.logic, *(f"{p.id}: {p.purpose} {_show_part(p)}" for p in protocol.parts)])
+
+    def faults(protocol: Protocol) -> dict[str, str]:
+        found = [_part_faults(p, card) for p in protocol.parts]
+        return {k: v for one in (_heading_faults(protocol), *found) for k, v in one.items()}
+
+    return Stage("Protocol", criteria, lambda p: guard.written(show(p)), faults, accept)
+
+
 def _show_headings(protocol: Protocol) -> str:
     parts = "\n".join(f"{p.id}: {p.title}. {p.purpose}" for p in protocol.parts)
     return f"{protocol.logic}\n{parts}"

@@ -20,6 +20,7 @@ from labwright.sandbox.contract import Job, Limits, Result, Sandbox
 from labwright.store import RunStore
 from labwright.tools.index import Encoder
 from labwright.tools.sources import LiteratureSource
+from labwright.workflows.baselines import Workflow
 from labwright.workflows.guards import guard_of
 
 
@@ -45,6 +46,10 @@ class Materials:
     on_stage: Callable[[str, CallLog], None] = lambda stage, log: None
     """Told when a stage is entered."""
 
+    workflow: Workflow = "labwright"
+    """Ours, or one to compare with."""
+    literature: Path | None = None
+    """Run folder whose papers and reports are taken over instead of searching and reading."""
     screen: Callable[[str], Screened] = screened
     """What strangers' text goes through before a model sees it."""
 

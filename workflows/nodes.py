@@ -26,9 +26,22 @@ from labwright.workflows.state import One, RunState
 from labwright.workflows.untrusted import keep_passages
 
 
-def each_paper(state: RunState) -> list[Send]:
-    """Fan out over the kept papers."""
-    return [Send("read", One(id=paper)) for paper in state["papers"]]
+def take_literature(state: RunState, *, m: Materials) -> RunState:
+    """Take papers, reports and their ratings over from another run on the same objective."""
+    assert m.literature is not None  # noqa: S101  (narrowing; the graph has this node only then)
+    for name in ("papers", "reports"):
+        for path in sorted((m.literature / name).glob("*")):
+            m.store.write_text(m.store.folder / name / path.name, path.read_text(encoding="utf-8"))
+    read = [p.stem for p in sorted((m.store.folder / "reports").glob("*.json")) if ".analysis" not in p.name]
+    kept = sorted(m.papers(read), key=lambda p: (-(p.helpfulness or 0.0), p.id))
+    m.say(f"{len(kept)} papers taken over")
+    return {"papers": [p.id for p in kept], "read": [p.id for p in kept]}
+
+
+def each_paper(state: RunState, then: str) -> list[Send] | str:
+    """Fan out over the kept papers that are not read yet; on when all are."""
+    read = set(state.get("read", []))
+    return [Send("read", One(id=paper)) for paper in state["papers"] if paper not in read] or then
 
 
 def read(one: One, *, m: Materials) -> dict[str, Any]:
@@ -65,12 +78,17 @@ def choose_analyses(state: RunState, *, m: Materials) -> RunState:
     return {"operators": operators}
 
 
-def _brief(state: RunState, m: Materials) -> design.Brief:
+def brief(state: RunState, m: Materials) -> design.Brief:
+    """What the design agent is given: objective, data set, sources."""
+    return design.Brief(m.objective, m.cards[state["dataset"]], sources(state, m), m.guard)
+
+
+def sources(state: RunState, m: Materials) -> list[design.Source]:
+    """The report parts that may be referred to."""
     papers = [p for p in m.papers(state["papers"]) if p.id in set(state.get("read", []))]
     reports = {p.id: m.store.read(m.store.path("reports", f"{p.id}.json"), Report) for p in papers}
     analyses = {p.id: _analyses(m, p.id) for p in papers}
-    sources = design.sources_of(papers, reports, analyses)
-    return design.Brief(m.objective, m.cards[state["dataset"]], sources, m.guard)
+    return design.sources_of(papers, reports, analyses)
 
 
 def _analyses(m: Materials, paper: str) -> list[Analysis]:
@@ -80,29 +98,30 @@ def _analyses(m: Materials, paper: str) -> list[Analysis]:
 
 def plan(state: RunState, *, m: Materials) -> RunState:
     """Headings, reviewed."""
-    brief = _brief(state, m)
+    given = brief(state, m)
     bare = design.skeleton(m.objective, state["operators"], state["dataset"])
-    protocol, reviews = _reviewed(
+    protocol, reviews = reviewed(
         m,
         headings_stage(m.config.review.accept, m.guard),
-        lambda advice: design.headings(m.sessions["design"], brief, bare, advice),
+        lambda advice: design.headings(m.sessions["design"], given, bare, advice),
     )
     return _store_draft(m, protocol, reviews, "headings")
 
 
 def outline(state: RunState, *, m: Materials) -> RunState:
     """Outlines, reviewed."""
-    brief = _brief(state, m)
+    given = brief(state, m)
     planned = m.store.read(m.store.folder / "drafts" / "headings.json", Protocol)
-    protocol, reviews = _reviewed(
+    protocol, reviews = reviewed(
         m,
         outlines_stage(m.config.review.accept, m.guard),
-        lambda advice: design.outlines(m.sessions["design"], brief, planned, advice),
+        lambda advice: design.outlines(m.sessions["design"], given, planned, advice),
     )
     return _store_draft(m, protocol, reviews, "outlines")
 
 
-def _reviewed(m: Materials, stage: Any, draft: Any) -> tuple[Any, list[Review]]:
+def reviewed(m: Materials, stage: Any, draft: Any) -> tuple[Any, list[Review]]:
+    """A draft that went through the reviewer's loop; as it is where nobody plays the reviewer."""
     session = m.sessions["reviewer"]
     if session is None:
         return draft(""), []
@@ -132,12 +151,12 @@ def detail(one: One, *, m: Materials) -> dict[str, Any]:
         read=[p.stem for p in sorted((m.store.folder / "reports").glob("*.json")) if ".analysis" not in p.name],
         dataset=dataset,
     )
-    brief = _brief(state, m)
-    features = _features(m, dataset, part.steps[0].operator)
-    done, reviews = _reviewed(
+    given = brief(state, m)
+    features = features_named(m, dataset, part.steps[0].operator)
+    done, reviews = reviewed(
         m,
         details_stage(m.config.review.accept, m.cards[dataset], m.guard),
-        lambda advice: design.details(m.sessions["design"], brief, part, features, advice),
+        lambda advice: design.details(m.sessions["design"], given, part, features, advice),
     )
     m.store.write(m.store.path("drafts", f"{part.id}.json"), done)
     m.store.write(m.store.path("reviews", f"{part.id}.json"), [r.model_dump() for r in reviews])
@@ -145,7 +164,7 @@ def detail(one: One, *, m: Materials) -> dict[str, Any]:
     return {"detailed": [part.id]}
 
 
-def _features(m: Materials, dataset: str, operator: str) -> list[str]:
+def features_named(m: Materials, dataset: str, operator: str) -> list[str]:
     """Features of the data set that the objective names, where the operator takes any."""
     kinds = {p.kind for p in OPERATORS[operator].params} & set(NAMED)
     if not kinds:
@@ -165,13 +184,18 @@ def assemble(state: RunState, *, m: Materials) -> RunState:
     parts = tuple(m.store.read(m.store.path("drafts", f"{p.id}.json"), Part) for p in outlined.parts)
     dataset = m.store.read(m.store.path("datasets", f"{state['dataset']}.json"), Dataset)
     protocol = outlined.model_copy(update={"parts": parts, "datasets": (dataset,)})
-    m.store.write(m.store.folder / "protocol.json", protocol)
-    m.store.write_text(m.store.folder / "protocol.md", protocol_markdown(protocol, m.store))
     names = ["headings", "outlines", *(p.id for p in parts)]
     reviews = [r for n in names for r in json.loads(m.store.path("reviews", f"{n}.json").read_text(encoding="utf-8"))]
-    m.store.write(m.store.folder / "reviews.json", reviews)
+    store_protocol(m, protocol, reviews)
     m.say(f"protocol with {len(parts)} parts")
     return {}
+
+
+def store_protocol(m: Materials, protocol: Protocol, reviews: list[Any]) -> None:
+    """Write the protocol, for code and for people, and its reviews."""
+    m.store.write(m.store.folder / "protocol.json", protocol)
+    m.store.write_text(m.store.folder / "protocol.md", protocol_markdown(protocol, m.store))
+    m.store.write(m.store.folder / "reviews.json", reviews)
 
 
 def program(state: RunState, *, m: Materials) -> RunState:
@@ -197,7 +221,14 @@ def next_tasks(state: RunState, *, m: Materials) -> list[Send] | str:
 def run_task(one: One, *, m: Materials) -> dict[str, Any]:
     """Run one task to its end."""
     task = next(t for t in _tasks(m) if t.id == one["id"])
-    bench = programming.Workbench(
+    result = programming.run_task(workbench(m), m.objective, task)
+    m.say(f"{task.id}: {OPERATORS[task.operator].title}, level {result.level}")
+    return {"ran": [task.id]}
+
+
+def workbench(m: Materials) -> programming.Workbench:
+    """What the programming agent works with."""
+    return programming.Workbench(
         store=m.store,
         run_job=m.run_job,
         data_dir=lambda name: data_folder(name, m.run_job),
@@ -207,6 +238,3 @@ def run_task(one: One, *, m: Materials) -> dict[str, Any]:
         session=m.sessions["programming"],
         seed=m.seed,
     )
-    result = programming.run_task(bench, m.objective, task)
-    m.say(f"{task.id}: {OPERATORS[task.operator].title}, level {result.level}")
-    return {"ran": [task.id]}

@@ -120,10 +120,7 @@ def _search(m: Materials, query: str, limit: int) -> list[Paper]:
 
 def find_dataset(state: RunState, *, m: Materials) -> RunState:
     """Choose the data set, confirm it against its data, and refuse when none can answer."""
-    for name, card in m.cards.items():
-        keep_passages(m, name, {"data set description": search.dataset_brief(card)})
-    known = [(n, m.guard.read(f"{search.dataset_brief(c)} {c.get('assay', '')}")) for n, c in m.cards.items()]
-    near = Index(known, m.encode).relevance(m.objective.text)
+    near = nearest_cards(m)
     choices = search.choose_datasets(m.sessions["search"], m.objective, m.cards, near, m.guard)
     best = choices[0]
     usable = answerable(best)
@@ -134,14 +131,31 @@ def find_dataset(state: RunState, *, m: Materials) -> RunState:
             f"no data set in reach can answer this; the nearest is {best.id} ({best.title}), "
             f"relevance {best.similarity:.2f}, p(fits) {best.probability}; see `labwright datasets list`"
         )
-    ok, compared = verified(best.id, m.run_job)
+    use_dataset(m, best.id)
+    return {"dataset": best.id}
+
+
+def nearest_cards(m: Materials) -> dict[str, float]:
+    """Data set to its relevance for the objective; passages of descriptions that look like orders are kept aside."""
+    for name, card in m.cards.items():
+        keep_passages(m, name, {"data set description": search.dataset_brief(card)})
+    known = [(n, m.guard.read(f"{search.dataset_brief(c)} {c.get('assay', '')}")) for n, c in m.cards.items()]
+    return Index(known, m.encode).relevance(m.objective.text)
+
+
+def use_dataset(m: Materials, name: str) -> None:
+    """Confirm a data set against its data, and write it to the run folder.
+
+    Raises:
+        NoUsableData: the data are not what the card says.
+    """
+    ok, compared = verified(name, m.run_job)
     if not ok:
         raise NoUsableData(compared)
-    card = {k: v for k, v in m.cards[best.id].items() if k in Dataset.model_fields}
+    card = {k: v for k, v in m.cards[name].items() if k in Dataset.model_fields}
     dataset = Dataset.model_validate({**card, "verified": ok, "verification": compared})
-    m.store.write(m.store.path("datasets", f"{best.id}.json"), dataset)
-    m.say(f"data set {best.id} chosen and verified")
-    return {"dataset": best.id}
+    m.store.write(m.store.path("datasets", f"{name}.json"), dataset)
+    m.say(f"data set {name} chosen and verified")
 
 
 def _in_geo(m: Materials) -> list[dict[str, Any]]:

@@ -17,6 +17,14 @@ class RunState(TypedDict, total=False):
     """Chosen analyses, in the order of the protocol."""
     read: Annotated[list[str], operator.add]
     """Ids of the papers that have a report and an analysis."""
+    turns: int
+    """Steps that an agent which runs while it decides has taken."""
+    replans: int
+    """How often its plan was looked at again."""
+    seen: Annotated[list[str], operator.add]
+    """Data sets and sources that it looked at."""
+    finished: bool
+    """It has decided to end."""
     detailed: Annotated[list[str], operator.add]
     """Ids of the protocol parts that have their details."""
     ran: Annotated[list[str], operator.add]

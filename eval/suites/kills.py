@@ -59,8 +59,8 @@ def _one_run(server: EmbeddedServer, folder: Path, rng: random.Random, most: int
     log = folder / "requests.jsonl"
     log.touch()
     proxy = LoggingProxy(server.base_url, server.key, log)
-    items = objectives.load()
-    text = items[number % len(items)]["text"]
+    items = objectives.bundled()
+    text = items[number % len(items)].text
     config = folder / "labwright.toml"
     config.write_text(CONFIG.format(url=proxy.base_url, model=MODEL), encoding="utf-8")
     try:

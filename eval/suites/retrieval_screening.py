@@ -11,7 +11,6 @@ from typing import Any
 
 from labwright.agents import search
 from labwright.config import LiteratureConfig
-from labwright.domain import Objective
 from labwright.eval.suites import objectives
 from labwright.models.ask import Session
 from labwright.tools.corpus.records import load_records
@@ -28,15 +27,14 @@ def screening_rows(session: Session | None, encode: Encoder, step: int = 1) -> I
     Args:
         session: who writes queries and scores papers; None goes by rules.
         encode: texts to unit vectors.
-        step: every so many objectives.
+        step: every so many of the objectives whose records were judged.
     """
     corpus = EmbeddedCorpus(encode)
     near = {record.id for record in load_records() if record.near_miss}
     settings = LiteratureConfig()
-    for item in objectives.load()[::step]:
-        objective = Objective(
-            text=item["text"], conditions=item.get("conditions", ""), requirements=item.get("requirements", "")
-        )
+    judged = [item for item in objectives.load() if item.relevance]
+    for item in judged[::step]:
+        objective = item.asked
         found = search.find_papers(search.write_queries(session, objective), corpus.search, settings.candidates)
         guard = guard_of(objective, 0)
         near_by = search.nearness(objective, found, encode, guard)
@@ -44,9 +42,9 @@ def screening_rows(session: Session | None, encode: Encoder, step: int = 1) -> I
         marked = search.keep_papers(scored, settings.helpfulness, settings.keep)
         yield {
             "kind": "screening",
-            "name": item["id"],
+            "name": item.id,
             "found": [p.id for p in found],
             "kept": [p.id for p in marked if p.reason.startswith("kept")],
-            "musts": sorted(name for name, grade in item["relevance"].items() if grade == MUST),
+            "musts": sorted(name for name, grade in item.relevance.items() if grade == MUST),
             "near_misses": sorted(near),
         }

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from labwright.config import Config, cache_dir
-from labwright.domain import Objective
 from labwright.errors import EngineMissing, LabwrightError
+from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.suites import choices_suite, kills, objectives
 from labwright.eval.suites import document as about
 from labwright.eval.suites.figures import Row, figures_of
 from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run_row import judged
 from labwright.models.calls import CallLog
 from labwright.models.embedding import CachedEncoder
 from labwright.store import RunStore
@@ -53,24 +54,21 @@ def document(name: str, rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:
 
 
 def _objectives(rows: Rows, quick: bool, say: Say) -> None:
-    wanted = objectives.load()
+    wanted = objectives.bundled()
     for item in wanted[:1] if quick else wanted:
-        for seed in (0,) if quick else SEEDS.get(item["id"], (0,)):
-            name = f"{item['id']}:{seed}"
+        for seed in (0,) if quick else SEEDS.get(item.id, (0,)):
+            name = f"{item.id}:{seed}"
             if not rows.has("objective", name):
                 say(f"objective {name}")
                 rows.add("objective", name, _run_objective(item, seed, say))
 
 
-def _run_objective(item: dict[str, Any], seed: int, say: Say) -> dict[str, Any]:
+def _run_objective(item: ObjectiveFile, seed: int, say: Say) -> dict[str, Any]:
     runs = Path(os.environ.get("LABWRIGHT_BENCH_RUNS", str(cache_dir() / "bench")))
-    asked = Objective(
-        text=item["text"], conditions=item.get("conditions", ""), requirements=item.get("requirements", "")
-    )
     before = set(runs.glob("*"))
     failed = ""
     try:
-        start(asked, Config(), runs, Options(seed=seed, say=say))
+        start(item.asked, Config(), runs, Options(seed=seed, say=say))
     except EngineMissing:
         raise  # nothing was measured: a row would call the missing engine a failed objective
     except LabwrightError as error:
@@ -78,7 +76,7 @@ def _run_objective(item: dict[str, Any], seed: int, say: Say) -> dict[str, Any]:
     made = sorted(set(runs.glob("*")) - before)
     if not made:
         return {"failed": failed, "level3_gold": 0.0, "outputs": []}
-    return {"failed": failed, **objectives.judged(RunStore(made[-1]), item)}
+    return {"failed": failed, **judged(RunStore(made[-1]), item)}
 
 
 def _choices(rows: Rows, quick: bool, say: Say) -> None:

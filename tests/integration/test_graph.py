@@ -16,7 +16,7 @@ from fakes import FakeSandbox
 
 from labwright.domain import Protocol, Report, TaskResult
 from labwright.errors import BudgetExhausted, WrongUse
-from labwright.eval.suites.objectives import largest_checkpoint
+from labwright.eval.suites.run_row import largest_checkpoint
 from labwright.models.calls import Budget
 from labwright.tools.evidence import is_verbatim
 from labwright.workflows.control import invoke

@@ -34,7 +34,8 @@ def _yaml(*parts: str) -> Any:
 def _objectives() -> list[dict[str, Any]]:
     """The bundled objectives."""
     folder = files("labwright.eval.suites").joinpath("objectives")
-    return [_yaml("objectives", e.name) for e in folder.iterdir() if e.name.endswith(".yaml")]
+    every = [_yaml("objectives", e.name) for e in folder.iterdir() if e.name.endswith(".yaml")]
+    return [item for item in every if item.get("bundled")]
 
 
 def test_there_are_enough_and_all_are_distinct() -> None:
