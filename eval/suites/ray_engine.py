@@ -5,7 +5,9 @@ A worker that dies is replaced and its cell is carried out again; the row is wri
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +38,8 @@ class Cluster:
     """Workers of a cluster of our own."""
     cores_per_cell: int = 1
     """Cores that a cell takes of a machine in a running cluster."""
+    linger_s: float = 0.0
+    """Seconds that a worker stays after it wrote a row; above 0 where deaths at that moment are measured."""
 
 
 def measure_on_ray(cells: Sequence[Cell], work: Work, cluster: Cluster) -> list[Broken]:
@@ -63,7 +67,7 @@ def carry_out(cells: Sequence[Cell], work: Work, cluster: Cluster) -> list[Broke
         slots = max(1, int(ray.cluster_resources().get("CPU", 0)) // cores)
         while waiting and len(running) < slots and work.may_start():
             cell = waiting.pop(0)
-            running[task.remote(cell, work.run, results)] = cell
+            running[task.remote(cell, work.run, results, cluster.linger_s)] = cell
         if not running:
             break  # the time is up
         ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
@@ -90,13 +94,16 @@ def _collect(ray: Any, reference: Any, cell: Cell, how: tuple[SharedResults, Wor
     return None
 
 
-def measure_cell(cell: Cell, run: RunCell, results: SharedResults) -> None:
+def measure_cell(cell: Cell, run: RunCell, results: SharedResults, linger_s: float = 0.0) -> None:
     """What a worker does with a cell; one that is done already, by a worker that died after it, is left alone."""
     if results.get(cell) is not None:
         return
     results.mark_started(cell)
-    row = run(cell, results.runs, lambda text: print(f"{cell.name}: {text}", flush=True))  # goes to the worker's log
+    # Below the shared folder lies the literature that all workers read, whichever machine they are on.
+    with contextlib.chdir(results.folder):
+        row = run(cell, results.runs, lambda text: print(f"{cell.name}: {text}", flush=True))  # to the worker's log
     results.put(cell, checked(row, cell))
+    time.sleep(linger_s)
 
 
 @contextmanager
@@ -118,13 +125,6 @@ def connected(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def worker_pids() -> set[int]:
-    """Processes of a cluster of our own on this machine: children of this process, and theirs."""
-    import psutil
-
-    return {p.pid for p in psutil.Process().children(recursive=True)}
 
 
 def check_installed() -> None:

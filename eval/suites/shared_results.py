@@ -12,13 +12,14 @@ import json
 import os
 import secrets
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.objective_cells import Cell
 from labwright.eval.suites.rows import sync_folder
-from labwright.store import file_name, now
+from labwright.store import file_name
 
 
 class SharedResults:
@@ -66,7 +67,7 @@ class SharedResults:
         """Leave word that this process carries out a cell now."""
         folder = self.folder / "started"
         folder.mkdir(parents=True, exist_ok=True)
-        mark = {"cell": cell.name, "host": socket.gethostname(), "pid": os.getpid(), "at": now()}
+        mark = {"cell": cell.name, "host": socket.gethostname(), "pid": os.getpid(), "at": time.time()}
         draft = folder / f".{secrets.token_hex(8)}"
         draft.write_text(json.dumps(mark) + "\n", encoding="utf-8")
         draft.rename(folder / f"{secrets.token_hex(8)}.json")
