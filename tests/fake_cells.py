@@ -40,7 +40,7 @@ def fake_cell(cell: Cell, runs: Path, say: Callable[[str], None]) -> dict[str, A
         time.sleep(1.5)
     elif what == "forever":
         time.sleep(600)
-    elif what == "dies_once" and not marks or what == "dies":
+    elif (what == "dies_once" and not marks) or what == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "no_engine":
         raise EngineMissing("no engine answers; `make engine`")

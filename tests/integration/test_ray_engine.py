@@ -34,7 +34,7 @@ def test_a_cluster_carries_cells_out_and_says_what_gave_no_row(tmp_path: Path) -
     cluster = Cluster(shared=shared, workers=2)
     with connected(cluster):
         broken = carry_out([*cells, there, Cell("dies_once", "react", "org/m", 0)], work, cluster)
-        with pytest.raises(SomethingMissing, match="^no engine answers; `make engine`$"):
+        with pytest.raises(SomethingMissing, match=r"^no engine answers; `make engine`$"):
             carry_out([Cell("no_engine", "react", "org/m", 0)], work, cluster)
     assert sorted(r["name"] for r in made) == sorted(
         [*(c.name for c in cells[:3]), there.name, "dies_once/react/org/m/0"]
