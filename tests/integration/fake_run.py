@@ -1,11 +1,16 @@
 """A run on the scripted model and a sandbox that runs nothing, as a process that a test can kill.
 
-Usage: python fake_run.py FOLDER [DELAY_S]: starts the run in FOLDER, or carries it on.
+Usage: python fake_run.py DELAY_S: for each folder on stdin a process is forked that starts the run in it, or carries
+it on. Its id is printed, and when it has ended its exit code, negative for a signal. What was imported is imported
+once, so a kill falls into the run and not into its imports.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -56,9 +61,36 @@ def materials(folder: Path, *, delay_s: float = 0.0, sandbox: FakeSandbox | None
         sandbox=sandbox or FakeSandbox(folder / "jobs.txt"),
         seed=0,
         say=lambda text: None,
+        lease=nullcontext,  # nothing is computed that another holder of the machine's would have to wait for
     )
 
 
+def forked(folder: Path, delay_s: float) -> int:
+    """Id of a process that carries the run on and exits with 0, or with 1 and a traceback."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        if invoke(materials(folder, delay_s=delay_s), review=False) == "done":
+            code = 0
+    except BaseException:  # noqa: BLE001  (the edge of the process)
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def serve(delay_s: float) -> None:
+    """Answer each line of stdin with the two lines of the docstring above."""
+    import langgraph.checkpoint.sqlite  # noqa: F401
+
+    import labwright.workflows.graph  # noqa: F401  (what invoke imports, before the fork)
+
+    for line in sys.stdin:
+        child = forked(Path(line.strip()), delay_s)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    delay = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
-    print(invoke(materials(Path(sys.argv[1]), delay_s=delay), review=False))
+    serve(float(sys.argv[1]))
