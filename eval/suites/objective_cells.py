@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from labwright.errors import WrongUse
+from labwright.workflows.baselines import COMPARED
 
 OURS = "labwright"
-BASELINES = ("no_reviewer", "no_hierarchy", "plan_execute", "react", "one_shot", "rules_only")
-COMPARED = (OURS, *BASELINES)
-"""Workflows of the table, ours first."""
+BASELINES = tuple(str(name) for name in COMPARED if name != OURS)
+"""Workflows that ours is compared with."""
 DEFAULT_SEEDS = {OURS: 2}
 """Seeds of a workflow where --repeats says nothing; one for the others."""
 NO_MODEL = "none"
