@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from labwright.config import DEFAULT_MODEL, ROLES, AllowanceConfig, BackendConfig, Config
 from labwright.domain import RunRecord, TaskResult
-from labwright.errors import DiskFull, LabwrightError, SomethingMissing
+from labwright.errors import DiskFull, LabwrightError, SandboxBroken, SomethingMissing
 from labwright.eval.execution import artefacts_of, verdicts
 from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.protocol_file import read_protocol
@@ -46,7 +46,7 @@ def run_cell(cell: Cell, runs: Path, say: Say, config: Config | None = None) -> 
 
     Raises:
         SomethingMissing: engine, model or key is missing: nothing was measured.
-        DiskFull: likewise.
+        DiskFull, SandboxBroken: likewise; the next time carries the run on.
     """
     asked = next(o for o in objectives.load() if o.id == cell.objective)
     playing = played_by(DEFAULT_MODEL if cell.model == NO_MODEL else cell.model, config or Config())
@@ -55,7 +55,7 @@ def run_cell(cell: Cell, runs: Path, say: Say, config: Config | None = None) -> 
     failed = ""
     try:
         _carry(cell, asked, playing.model_copy(update={"allowance": ALLOWANCE}), (home, folder), say)
-    except (SomethingMissing, DiskFull):
+    except (SomethingMissing, DiskFull, SandboxBroken):
         raise
     except LabwrightError as error:
         failed = f"{type(error).__name__}: {error}"
@@ -83,7 +83,7 @@ def _reader(cell: Cell) -> str:
 def _carry(cell: Cell, asked: ObjectiveFile, config: Config, places: tuple[Path, Path], say: Say) -> None:
     home, literature = places
     options = Options(seed=cell.seed, workflow=cast("Workflow", cell.workflow), literature=literature, say=say)
-    begun = [r for r in list_runs(home) if r.status in ("running", "interrupted")]
+    begun = [r for r in list_runs(home)[-1:] if r.status != "done"]
     if begun:
         resume(RunStore.open(home, begun[-1].id), options)
     else:
