@@ -129,7 +129,9 @@ def classify(data: Data, column: str, genes: int = 50, repeats: int = 3) -> None
              "permutation_p": (1 + (null >= true[k]).sum()) / (1 + len(null))}
         )  # fmt: skip
     out.table("performance.csv", pd.DataFrame(rows))
-    counts = pd.crosstab(labels.to_numpy(), tables[0]["predicted"].to_numpy()).reindex(index=levels, columns=levels, fill_value=0)
+    counts = pd.crosstab(labels.to_numpy(), tables[0]["predicted"].to_numpy()).reindex(
+        index=levels, columns=levels, fill_value=0
+    )
     figure, axis = plt.subplots(figsize=(8, 6.5))
     figure.colorbar(axis.imshow(counts.div(counts.sum(axis=1), axis=0), cmap="viridis"), label="Share of the class")
     axis.set_xticks(range(len(levels)), levels, rotation=45)
