@@ -128,10 +128,16 @@ def describe(data: Data, column: str | None = None) -> None:
     out = Analysis("cohort_summary", data, **({"group_column": column} if column else {}))
     parts = {"all": data.samples}
     if column:
-        parts |= {level: part for level, part in data.samples.groupby(data.samples[column].astype(str)) if level in data.card["groups"][column]}
+        parts |= {
+            level: part
+            for level, part in data.samples.groupby(data.samples[column].astype(str))
+            if level in data.card["groups"][column]
+        }
     rows = [row for group, part in parts.items() for row in _table_one(data.card["columns"], part, group)]
     out.table("cohort_summary.csv", pd.DataFrame(rows, columns=["variable", "level", "group", "statistic", "value"]))
-    quality = pd.DataFrame({"sample": data.samples.index, "missing_columns": data.samples.isna().sum(axis=1).to_numpy()})
+    quality = pd.DataFrame(
+        {"sample": data.samples.index, "missing_columns": data.samples.isna().sum(axis=1).to_numpy()}
+    )
     quality["outlier"] = False
     if data.matrix is not None:
         quality["total"] = data.matrix.sum(axis=0).to_numpy()
@@ -155,7 +161,10 @@ def _table_one(columns: dict[str, dict[str, str]], part: pd.DataFrame, group: st
     for name, about in columns.items():
         rows.append((name, "", group, "missing", part[name].isna().sum()))
         if about["type"] == "categorical":
-            rows += [(name, level, group, "n", n) for level, n in part[name].astype(object).dropna().astype(str).value_counts().items()]
+            rows += [
+                (name, level, group, "n", n)
+                for level, n in part[name].astype(object).dropna().astype(str).value_counts().items()
+            ]
         elif about["type"] == "event":
             rows.append((name, "", group, "events", int(part[name].sum())))
         elif part[name].notna().any():

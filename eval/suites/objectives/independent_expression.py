@@ -23,7 +23,9 @@ def compare_arrays(data: Data, column: str, reference: str, test: str) -> None:
     n, df = a.shape[1] + b.shape[1], a.shape[1] + b.shape[1] - 2
     variance = (a.var(axis=1) * a.shape[1] + b.var(axis=1) * b.shape[1]) / df
     prior_df, prior = _prior(variance[variance > 0], df)
-    pooled = np.full(len(variance), prior) if np.isinf(prior_df) else (prior_df * prior + df * variance) / (prior_df + df)
+    pooled = (
+        np.full(len(variance), prior) if np.isinf(prior_df) else (prior_df * prior + df * variance) / (prior_df + df)
+    )
     table = pd.DataFrame({"feature": values.index, "mean_reference": a.mean(axis=1), "mean_test": b.mean(axis=1)})
     table["log2_fold_change"] = table["mean_test"] - table["mean_reference"]
     table["statistic"] = table["log2_fold_change"] / np.sqrt(pooled * (1 / a.shape[1] + 1 / b.shape[1]))
@@ -49,14 +51,18 @@ def compare_counts(data: Data, column: str, levels: tuple[str, str], block: str)
     2010, doi:10.1186/gb-2010-11-10-r106 (sharing mode "maximum").
     """
     reference, test = levels
-    out = Analysis("differential_expression", data, group_column=column, reference=reference, test=test, block_column=block)
+    out = Analysis(
+        "differential_expression", data, group_column=column, reference=reference, test=test, block_column=block
+    )
     about = data.samples[data.samples[column].isin(levels)]
     counts = data.matrix[about.index].astype(float)
     counts = counts[counts.sum(axis=1) >= MIN_COUNTS]
     y = counts.to_numpy().T
     logs = np.log(y[:, (y > 0).all(axis=0)])
     size = np.exp(np.median(logs - logs.mean(axis=0), axis=1))
-    x = np.column_stack([np.ones(len(about)), about[column] == test, pd.get_dummies(about[block], drop_first=True)]).astype(float)
+    x = np.column_stack(
+        [np.ones(len(about)), about[column] == test, pd.get_dummies(about[block], drop_first=True)]
+    ).astype(float)
     mean = (y / size[:, None]).mean(axis=0)
     _, _, mu = _regress(y, x, size, np.full(y.shape[1], 0.1))
     own = ((y - mu) ** 2 - mu).sum(axis=0) / (mu**2).sum(axis=0) * len(x) / (len(x) - x.shape[1])
@@ -75,7 +81,9 @@ def compare_counts(data: Data, column: str, levels: tuple[str, str], block: str)
     _report(out, table.sort_values(["p", "feature"], ignore_index=True), len(about))
 
 
-def _regress(y: np.ndarray, x: np.ndarray, size: np.ndarray, dispersion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _regress(
+    y: np.ndarray, x: np.ndarray, size: np.ndarray, dispersion: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fisher scoring of log-linear negative binomial models, all genes at once; effect of column 1, its error, means."""
     beta = np.linalg.lstsq(x, np.log((y + 0.5) / size[:, None]), rcond=None)[0]
     for _ in range(60):
@@ -122,7 +130,12 @@ def enrich(data: Data, upstream: str, low: int = 15, high: int = 300) -> None:
     out.table("gene_set_enrichment.csv", found)
     best = found.head(20).iloc[::-1]
     figure, axis = plt.subplots(figsize=(11, 7))
-    axis.barh(best["gene_set"].str[:60], best["auc"] - 0.5, left=0.5, color=plt.get_cmap("viridis")(np.linspace(0, 0.9, len(best))))
+    axis.barh(
+        best["gene_set"].str[:60],
+        best["auc"] - 0.5,
+        left=0.5,
+        color=plt.get_cmap("viridis")(np.linspace(0, 0.9, len(best))),
+    )
     axis.set(xlabel="Area under the curve (0.5: as all genes)")
     out.figure("gene_set_enrichment.png", figure)
     for name in found["gene_set"].head(5):

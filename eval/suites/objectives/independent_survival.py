@@ -35,7 +35,9 @@ def compare_survival(data: Data, column: str | None = None, feature: str | None 
     rows = []
     for name, part in tests:
         test = multivariate_logrank_test(part["time"], part["group"], part["event"])
-        rows.append({"comparison": name, "statistic": test.test_statistic, "df": part["group"].nunique() - 1, "p": test.p_value})
+        rows.append(
+            {"comparison": name, "statistic": test.test_statistic, "df": part["group"].nunique() - 1, "p": test.p_value}
+        )
     table = pd.DataFrame(rows).assign(fdr=np.nan)
     if len(table) > 1:
         table.loc[1:, "fdr"] = adjusted(table["p"][1:])
@@ -68,7 +70,9 @@ def draw_curves(frame: pd.DataFrame, levels: list[str]) -> Figure:
     figure, axis = plt.subplots(figsize=(8, 5.5))
     for level in levels:
         part = frame[frame["group"] == level]
-        KaplanMeierFitter(label=f"{level} (n = {len(part)})").fit(part["time"], part["event"]).plot_survival_function(ax=axis)
+        KaplanMeierFitter(label=f"{level} (n = {len(part)})").fit(part["time"], part["event"]).plot_survival_function(
+            ax=axis
+        )
     axis.set(xlabel="Time", ylabel="Without event", ylim=(0, 1.02))
     return figure
 
@@ -105,7 +109,9 @@ def model_survival(data: Data, covariates: list[str], feature: str | None = None
     )
     out.table("cox_regression.csv", table)
     risk, fold = pd.Series(np.nan, index=frame.index), pd.Series(0, index=frame.index)
-    for number, (train, test) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(frame, frame["event"])):
+    for number, (train, test) in enumerate(
+        StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(frame, frame["event"])
+    ):
         part = frame.iloc[train]
         part = part.loc[:, part.std() > 0]
         fitted = cox(part)
@@ -146,12 +152,22 @@ def _forest(table: pd.DataFrame) -> Figure:
 def score_folds(held: pd.DataFrame) -> pd.DataFrame:
     """Harrell's concordance of each fold, and their mean with a bootstrap interval of patients within folds."""
     parts = [part[["time", "risk", "event"]].to_numpy() for _, part in held.groupby("fold")]
-    rows = [{"fold": str(i + 1), "n": len(part), "events": int(part[:, 2].sum()), "concordance": _concordance(part)} for i, part in enumerate(parts)]
+    rows = [
+        {"fold": str(i + 1), "n": len(part), "events": int(part[:, 2].sum()), "concordance": _concordance(part)}
+        for i, part in enumerate(parts)
+    ]
     rng = np.random.default_rng(SEED)
     draws = [np.mean([_concordance(rng.choice(part, len(part))) for part in parts]) for _ in range(DRAWS)]
     low, high = np.quantile(draws, [0.025, 0.975])
     mean = np.mean([row["concordance"] for row in rows])
-    last = {"fold": "mean", "n": len(held), "events": int(held["event"].sum()), "concordance": mean, "low95": low, "high95": high}
+    last = {
+        "fold": "mean",
+        "n": len(held),
+        "events": int(held["event"].sum()),
+        "concordance": mean,
+        "low95": low,
+        "high95": high,
+    }
     return pd.DataFrame([*rows, last])
 
 
@@ -204,7 +220,9 @@ def signature(data: Data, genes: int, ridge: float) -> None:
         held.iloc[test, held.columns.get_loc("risk")] = risk.iloc[test]
         high = risk.iloc[test] > risk.iloc[train].median()
         held.iloc[test, held.columns.get_loc("group")] = np.where(high, "high risk", "low risk")
-    out.table("held_out_risk.csv", held.reset_index(names="sample")[["sample", "fold", "time", "event", "risk", "group"]])
+    out.table(
+        "held_out_risk.csv", held.reset_index(names="sample")[["sample", "fold", "time", "event", "risk", "group"]]
+    )
     test = multivariate_logrank_test(held["time"], held["group"], held["event"])
     scores = score_folds(held)
     scores["log_rank_p"] = np.where(scores["fold"] == "mean", test.p_value, np.nan)
