@@ -17,6 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from labwright.eval import report_summary as summary
+from labwright.eval.automation import automation_of, automation_rows
 from labwright.eval.report_files import RunFiles
 from labwright.eval.report_parts import kept, literature, protocol_parts, review_tables, unsupported
 from labwright.eval.report_quotes import anchor
@@ -74,6 +75,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "over_rules": summary.over_rules(summary.packaged_benchmark()),
         "limits": summary.limits(found, tasks, reviews, unsupported(parts)),
         "models": summary.models(record),
+        "automation": automation_rows(automation_of(files)),
         # Last: everything above may have met a damaged file.
         "faults": list(dict.fromkeys(files.faults)),
     }

@@ -16,6 +16,7 @@ import typer
 from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
+from labwright.cli_objectives import bench_objectives
 from labwright.cli_resources import bench_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
@@ -33,6 +34,7 @@ app.add_typer(sandbox_app, name="sandbox")
 app.add_typer(bench_app, name="bench")
 app.add_typer(eval_app, name="eval")
 app.command()(evidence)
+bench_app.command("objectives")(bench_objectives)
 app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
@@ -51,7 +53,7 @@ def run(
     review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
     workflow: Annotated[
-        str, typer.Option(help="labwright, or rules_only: the same graph without a model.")
+        str, typer.Option(help="labwright, or one to compare with: rules_only, one_shot, react and others.")
     ] = "labwright",
     out: Out = RUNS,
     as_json: Json = False,

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from labwright.eval.judge_labels import Annotations
     from labwright.eval.protocol_judge import Judgement
     from labwright.eval.protocol_reading import Reading
+    from labwright.eval.run_figures import RunFigures
 
 eval_app = typer.Typer(no_args_is_help=True, help="Judges, protocols and reports, measured.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 SHOWN = ("alpha_HH", "alpha_MM", "alpha_HM", "alpha_diff", "alpha_HR", "jsb")
 
 
@@ -171,3 +173,62 @@ def _show_quality(result: dict[str, Any]) -> None:
             typer.echo(printable(f"  {name.replace('_', ' ')}: {reason}"))
     if all(m["judged_reason"] == "no judge was asked" for m in result["metrics"].values()):
         typer.echo("judged: no judge was asked; --judge asks the model of the role judge")
+
+
+@eval_app.command("report")
+def eval_report(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Id, start of an id, or folder; one or more.")],
+    out: Out = Path("runs"),
+    resamples: Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap resamples.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say how many analyses of finished runs succeeded, at each level, and how far they ran by themselves."""
+    from labwright.errors import WrongUse
+    from labwright.eval.run_figures import figures_of_run, over_runs, run_document
+    from labwright.store import RunStore
+
+    folders = [RunStore.open(out, name).folder for name in names]
+    if twice := [folder.name for i, folder in enumerate(folders) if folder in folders[:i]]:
+        raise WrongUse(f"run {twice[0]} is named twice; it would count twice")
+    runs = [figures_of_run(folder) for folder in folders]
+    whole = over_runs(runs, resamples, seed)
+    if as_json:
+        emit({"runs": [run_document(run) for run in runs], "over_runs": whole})
+        return
+    for run in runs:
+        _show_run(run)
+    for workflow, found in whole.items() if len(runs) > 1 else ():
+        _show_runs(workflow, found)
+
+
+def _show_run(run: RunFigures) -> None:
+    from labwright.eval.automation import automation_rows
+    from labwright.eval.run_figures import run_document
+
+    typer.echo(printable(f"run {run.run}: {run.status}, workflow {run.workflow}"))
+    levels = run_document(run)["levels"]
+    rows = [(name.replace("_", " "), _of_steps(f), _cell(f)) for name, f in levels.items()]
+    table(("level", "dry steps", "share [95 %]"), rows)
+    for count, what in ((run.levels.skipped, "skipped"), (run.levels.not_run, "never run")):
+        if count:
+            typer.echo(f"  failed because {what}: {count}")
+    table(("how far it ran by itself", ""), automation_rows(run.automation))
+    for fault in run.faults:
+        typer.echo(printable(f"  cannot be read: {fault}"))
+
+
+def _of_steps(figure: dict[str, Any]) -> str:
+    return f"{round(figure['value'] * figure['n'])} of {figure['n']}" if figure["n"] else "none planned"
+
+
+def _show_runs(workflow: str, found: dict[str, Any]) -> None:
+    n_objectives, n_runs, n_tasks = (found[name] for name in ("objectives", "runs", "tasks"))
+    typer.echo(printable(f"workflow {workflow}: {n_objectives} objectives, {n_runs} runs, {n_tasks} dry steps"))
+    rows = [(name.replace("_", " "), _cell(f["macro"]), _cell(f["micro"])) for name, f in found["levels"].items()]
+    table(("level", "macro [95 %]", "micro [95 %]"), rows)
+    done = found["automation"]
+    acts = ", ".join(f"{kind} {n}" for kind, n in done["interventions"].items())
+    typer.echo(f"  finished without human action: {done['unaided']} of {done['tasks']}; {acts}")
+    typer.echo(f"  repairs: {done['repairs']}")
+    typer.echo(f"  papers needing manual download: {done['manual_papers']} of {done['kept_papers']}")

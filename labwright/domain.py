@@ -252,6 +252,18 @@ class Review(Thing):
         return sum(self.scores.values()) / len(self.scores)
 
 
+class Intervention(Thing):
+    """What a person did at the gate between design and analyses."""
+
+    kind: Literal["approve", "edit", "reject"]
+    at: str
+    """Time in UTC, ISO 8601."""
+    detail: str = ""
+    """The reason of a rejection."""
+    steps: tuple[str, ...] = ()
+    """Steps of the protocol that an edit changed, added or took out."""
+
+
 class OutputSpec(Thing):
     """One output that a task must write."""
 

@@ -14,16 +14,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, ValidationError
 
 from labwright.domain import Call, Decider
 from labwright.errors import AnswerInvalid
 from labwright.models.calls import CallLog
-from labwright.models.reply import send, top_tokens
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -93,6 +94,8 @@ class _Request:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def messages(self) -> list[BaseMessage]:
+        from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
         messages: list[BaseMessage] = [
             SystemMessage(self.prompt.system),
             HumanMessage(self.prompt.user),
@@ -252,6 +255,8 @@ def _unfenced(text: str) -> str:
 
 def _call(session: Session, request: _Request) -> dict[str, Any] | None:
     """The reply as {text, top}, from the log when this very call was made before; None when the allowance is spent."""
+    from labwright.models.reply import send, top_tokens  # two libraries that a refused objective need not wait for
+
     key = request.key(session)
     found = session.log.find(key)
     if found is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,15 +35,12 @@ def test_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Remember the tests that were skipped though CI must run them."""
-    report = yield
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember the tests that were skipped though CI must run them; with workers, here is where all reports arrive."""
     if report.skipped:
         for marker, variable in REQUIRED.items():
-            if item.get_closest_marker(marker) and os.environ.get(variable) == "1":
-                _skipped.append(item.nodeid)
-    return report
+            if marker in report.keywords and os.environ.get(variable) == "1":
+                _skipped.append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -8,10 +8,12 @@ parts; `one_shot`, `plan_execute` and `react` are single agents.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from labwright.config import ROLES, Role
-from labwright.models.ask import Session
+
+if TYPE_CHECKING:  # the names of the workflows are read where no model is asked
+    from labwright.models.ask import Session
 
 Workflow = Literal[
     "labwright", "no_reviewer", "no_hierarchy", "plan_execute", "react", "one_shot", "rules_only", "literature"

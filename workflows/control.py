@@ -21,6 +21,7 @@ from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
 from labwright.tools.catalogue.catalogue import all_cards
 from labwright.workflows.baselines import RUN_WHILE_DECIDING, Workflow, played
+from labwright.workflows.interventions import changed_steps, record_intervention
 from labwright.workflows.materials import Materials
 from labwright.workflows.untrusted import kept_passages
 
@@ -118,10 +119,13 @@ def approve(store: RunStore, options: Options, edited: Path | None = None) -> No
         WrongUse: the run does not wait for a review, or the edited protocol does not hold together.
     """
     _waiting(store)
-    if edited is not None:
+    if edited is None:
+        record_intervention(store, "approve")
+    else:
         from labwright.workflows.edits import accept_edit
 
-        accept_edit(store, edited)
+        before = protocol_of(store)
+        record_intervention(store, "edit", steps=changed_steps(before, accept_edit(store, edited)))
     (store.folder / "review.wanted").unlink(missing_ok=True)
     record = store.record()
     store.save_record(record.model_copy(update={"status": "interrupted"}))
@@ -135,6 +139,7 @@ def reject(store: RunStore, reason: str) -> None:
         WrongUse: the run does not wait for a review.
     """
     _waiting(store)
+    record_intervention(store, "reject", detail=reason)
     record = store.record()
     store.save_record(
         record.model_copy(update={"status": "failed", "message": f"protocol rejected: {reason}", "finished_at": now()})

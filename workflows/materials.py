@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class Materials:
     """Ours, or one to compare with."""
     literature: Path | None = None
     """Run folder whose papers and reports are taken over instead of searching and reading."""
+    lease: Callable[[], AbstractContextManager[None]] = compute_lease
+    """Held while a job runs in the sandbox."""
     screen: Callable[[str], Screened] = screened
     """What strangers' text goes through before a model sees it."""
 
@@ -59,9 +62,9 @@ class Materials:
         return guard_of(self.objective, self.seed, self.screen)
 
     def run_job(self, job: Job, out: Path) -> Result:
-        """Run a job in the sandbox while holding the compute lease; its seconds are counted."""
+        """Run a job in the sandbox while holding the lease; its seconds are counted."""
         asked = time.monotonic()
-        with compute_lease():
+        with self.lease():
             self.log.spend("", "waiting", time.monotonic() - asked)
             with self.log.spending("", "sandbox"):
                 return self.sandbox.run(job, out)

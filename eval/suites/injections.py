@@ -24,7 +24,7 @@ from labwright.eval.suites import choices_suite
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.injection_probe import Decision, Probe, neutral
 from labwright.eval.suites.ordinary_texts import COLLECTIONS
-from labwright.eval.suites.run import Rows
+from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.screen import wilson
 from labwright.models.calls import CallLog
 from labwright.models.embedding import CachedEncoder

@@ -25,7 +25,8 @@ from labwright.eval.suites.figures import Row
 from labwright.eval.suites.judge_figures import figures_of
 from labwright.eval.suites.judge_recipes import Say, load_recipes
 from labwright.eval.suites.judge_vectors import exact_vectors
-from labwright.eval.suites.run import RAW, Rows
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run import RAW
 from labwright.models.calls import CallLog
 from labwright.workflows.backends import Backends
 

@@ -18,7 +18,8 @@ from labwright.eval.suites.retrieval_ranking import fit_weights, rank_rows, samp
 from labwright.eval.suites.retrieval_screening import screening_rows
 from labwright.eval.suites.retrieval_speed import copy_of, costs, dense_indexing, grow, query_times, sparse_indexing
 from labwright.eval.suites.retrieval_stance import stance_rows
-from labwright.eval.suites.run import RAW, Rows
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run import RAW
 from labwright.models.calls import CallLog
 from labwright.models.embedding import NAME, CachedEncoder, shared_encoder
 from labwright.tools.index_store import Embedder, LiteratureIndex

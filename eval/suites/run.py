@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.suites import choices_suite, kills, objectives
 from labwright.eval.suites import document as about
 from labwright.eval.suites.figures import Row, figures_of
+from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run_row import judged
 from labwright.models.calls import CallLog
 from labwright.models.embedding import CachedEncoder
@@ -45,37 +45,6 @@ def measure(*, quick: bool, say: Say) -> dict[str, Any]:
     _choices(rows, quick, say)
     _kills(rows, quick, say)
     return document(name, rows.all(), quick=quick)
-
-
-class Rows:
-    """Raw rows of a benchmark, one JSON object a line; a row that was measured is kept for the next time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def all(self) -> list[Row]:
-        """Every row."""
-        if not self.path.is_file():
-            return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-
-    def has(self, kind: str, name: str) -> bool:
-        """A row of that kind and name was measured."""
-        return any(r["kind"] == kind and r["name"] == name for r in self.all())
-
-    def has_kind(self, kind: str) -> bool:
-        """A row of that kind was measured."""
-        return any(r["kind"] == kind for r in self.all())
-
-    def put(self, row: Row) -> None:
-        """Append a row that has its kind and name."""
-        with self.path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    def add(self, kind: str, name: str, values: dict[str, Any]) -> None:
-        """Append one row."""
-        with self.path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps({"kind": kind, "name": name, "commit": about.commit()[:12], **values}) + "\n")
 
 
 def document(name: str, rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from labwright.config import load_config
 from labwright.errors import EngineMissing
 from labwright.eval.suites import sandbox_kills, sandbox_times
 from labwright.eval.suites.document import document
-from labwright.eval.suites.run import RAW, Rows, Say
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run import RAW, Say
 from labwright.eval.suites.sandbox_figures import figures_of
 from labwright.lease import compute_lease
 from labwright.sandbox.attacks import suite

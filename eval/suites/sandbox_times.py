@@ -15,7 +15,8 @@ from threading import Lock
 from typing import Any
 
 from labwright.errors import EngineMissing, SandboxBroken
-from labwright.eval.suites.run import Rows, Say
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run import Say
 from labwright.sandbox.container import JobContainer
 from labwright.sandbox.contract import Job, Limits, Result
 from labwright.sandbox.docker_engine import DockerSandbox

@@ -189,11 +189,15 @@ def test_review_stops_after_the_design_and_an_edit_is_what_runs(sandbox, tmp_pat
     assert not run["tasks"]
     assert labwright("resume", run["id"], folder=tmp_path).returncode == 2
     protocol = json.loads((Path(run["folder"]) / "protocol.json").read_text())
+    left_out = [step["id"] for part in protocol["parts"][1:] for step in part["steps"]]
     protocol["parts"] = protocol["parts"][:1]
     edited = tmp_path / "edited.json"
     edited.write_text(json.dumps(protocol))
     done = labwright("review", run["id"], "--edit", str(edited), "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(json.loads(done.stdout)["tasks"].values()) == [3]
+    [act] = json.loads((Path(run["folder"]) / "interventions.json").read_text())
+    assert act["kind"] == "edit"
+    assert act["steps"] == left_out
     assert run["id"] in labwright("runs", folder=tmp_path).stdout
     assert labwright("show", run["id"], folder=tmp_path).returncode == 0

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import select
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,8 +27,9 @@ from labwright.tools.evidence import is_verbatim
 from labwright.workflows.control import invoke
 from labwright.workflows.data import data_folder
 from labwright.workflows.edits import accept_edit
+from labwright.workflows.materials import Materials
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("graph")]  # one fixture for all
 SCRIPT = Path(__file__).with_name("fake_run.py")
 KILLS = 20
 
@@ -39,10 +45,28 @@ def results(folder: Path) -> dict[str, TaskResult]:
     return {r.task: r for r in found}
 
 
-def test_a_run_ends_in_a_protocol_with_resolved_references_and_verified_tasks(tmp_path):
-    m = materials(tmp_path)
-    assert invoke(m, review=False) == "done"
-    protocol = m.store.read(tmp_path / "protocol.json", Protocol)
+@dataclass(frozen=True)
+class Ended:
+    """A run that several tests look at."""
+
+    m: Materials
+    folder: Path
+    status: str
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> Ended:
+    m = materials(folder := tmp_path_factory.mktemp("ended"), delay_s=0.02)
+    started = time.monotonic()
+    status = invoke(m, review=False)
+    return Ended(m, folder, status, time.monotonic() - started)
+
+
+def test_a_run_ends_in_a_protocol_with_resolved_references_and_verified_tasks(ended):
+    m = ended.m
+    assert ended.status == "done"
+    protocol = m.store.read(ended.folder / "protocol.json", Protocol)
     assert protocol.datasets[0].id == "gbsg2"
     assert protocol.datasets[0].verified
     refs = [r for p in protocol.parts for r in (*p.refs, *(x for s in p.steps for x in s.refs))]
@@ -53,13 +77,12 @@ def test_a_run_ends_in_a_protocol_with_resolved_references_and_verified_tasks(tm
         part = next(p for p in report.parts if p.id == ref.part)
         assert set(ref.steps) <= {s.id for s in part.steps}
         assert all(is_verbatim(q, document) for s in part.steps for q in s.quotes)
-    assert {r.level for r in results(tmp_path).values()} == {3}
-    assert len(results(tmp_path)) == len(protocol.parts)
+    assert {r.level for r in results(ended.folder).values()} == {3}
+    assert len(results(ended.folder)) == len(protocol.parts)
 
 
-def test_checkpoints_stay_small(tmp_path):
-    invoke(materials(tmp_path), review=False)
-    assert largest_checkpoint(tmp_path / "checkpoints.sqlite") < 64
+def test_checkpoints_stay_small(ended):
+    assert 0 < largest_checkpoint(ended.folder / "checkpoints.sqlite") < 64
 
 
 def test_rules_only_asks_no_model(tmp_path):
@@ -70,7 +93,39 @@ def test_rules_only_asks_no_model(tmp_path):
     assert {r.level for r in results(tmp_path).values()} == {3}
 
 
-def test_killed_at_random_moments_a_run_repeats_no_finished_call_and_no_finished_task(tmp_path):
+@dataclass
+class Runner:
+    """fake_run.py: a process that forks a run for each folder, so that it can be killed."""
+
+    process: subprocess.Popen[str]
+
+    def line(self) -> int:
+        """What it prints next; a runner that has died fails the test."""
+        told = self.process.stdout.readline()
+        assert told, "the runner has died; its stderr is in the test's folder"
+        return int(told)
+
+    def carry(self, folder: Path, kill_after_s: float | None) -> int:
+        """Exit code of the run, which is killed after so long unless it has ended."""
+        print(folder, file=self.process.stdin, flush=True)
+        child = self.line()
+        if kill_after_s is not None and not select.select([self.process.stdout], [], [], kill_after_s)[0]:
+            os.kill(child, signal.SIGKILL)
+        return self.line()
+
+
+@pytest.fixture
+def runner(tmp_path) -> Iterator[Runner]:
+    with (tmp_path / "stderr.txt").open("w+") as errors:
+        command = [sys.executable, str(SCRIPT), "0.05"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+        with subprocess.Popen(command, text=True, **pipes) as process:
+            yield Runner(process)
+            process.stdin.close()
+            process.wait(timeout=60)
+
+
+def test_killed_at_random_moments_a_run_repeats_no_finished_call_and_no_finished_task(runner, tmp_path):
     rng = random.Random(7)
     kills = runs = 0
     repeated: list[str] = []
@@ -78,18 +133,9 @@ def test_killed_at_random_moments_a_run_repeats_no_finished_call_and_no_finished
         folder = tmp_path / str(runs)
         folder.mkdir()
         runs += 1
-        while True:
-            process = subprocess.Popen([sys.executable, str(SCRIPT), str(folder), "0.05"], stderr=subprocess.PIPE)
-            wait = rng.uniform(0.8, 5.0) if kills < KILLS else 300
-            try:
-                _, stderr = process.communicate(timeout=wait)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                kills += 1
-                continue
-            assert process.returncode == 0, stderr.decode()
-            break
+        while code := runner.carry(folder, rng.uniform(0.05, 2.5) if kills < KILLS else None):
+            assert code == -signal.SIGKILL, (tmp_path / "stderr.txt").read_text()
+            kills += 1
         asked = Counter((folder / "requests.jsonl").read_text().splitlines())
         repeated += [line for line, n in asked.items() for _ in range(n - 1)]
         jobs = Counter((folder / "jobs.txt").read_text().splitlines())
@@ -143,9 +189,6 @@ def test_a_failed_script_is_repaired_or_shown_as_failed(tmp_path):
     assert all(not r.findings for r in ended.values())
 
 
-def test_time_outside_model_and_sandbox_is_counted(tmp_path):
-    m = materials(tmp_path, delay_s=0.02)
-    started = time.monotonic()
-    invoke(m, review=False)
-    assert 0 < m.log.spent("kind")["model"] < time.monotonic() - started
-    assert set(m.log.spent("stage")) == {"search", "literature", "design", "programming"}
+def test_time_outside_model_and_sandbox_is_counted(ended):
+    assert 0 < ended.m.log.spent("kind")["model"] < ended.seconds
+    assert set(ended.m.log.spent("stage")) == {"search", "literature", "design", "programming"}

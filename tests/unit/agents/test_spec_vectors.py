@@ -1,7 +1,8 @@
 """Test vectors of the specification (specs/bioresearcher.md) that no other test holds.
 
-Elsewhere: T2 test_reviewer, T4 tools/test_entrez, T6 tools/test_sources, T7 test_search. Built differently, so
-without a test: T3 (scores are token probabilities), T8 (no downloads), T11 (no ratio is a figure).
+Elsewhere: T2 test_reviewer, T4 tools/test_entrez, T6 tools/test_sources, T7 test_search,
+T10 and T11 eval/test_intervals, T14 also eval/test_task_levels. Built differently, so
+without a test: T3 (scores are token probabilities), T8 (no downloads).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from labwright.eval.suites.judge_recipes import (
     sampled,
 )
 from labwright.eval.suites.judges import good_protocols, judge_labels, large
-from labwright.eval.suites.run import Rows
+from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.verify import verify_suite
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog

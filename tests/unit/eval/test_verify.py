@@ -11,7 +11,8 @@ import pytest
 
 from labwright.errors import WrongUse
 from labwright.eval.suites.choices_suite import Outcome
-from labwright.eval.suites.run import Rows, _outcome, document
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run import _outcome, document
 from labwright.eval.suites.verify import verify_suite
 
 ROWS: list[tuple[str, str, dict[str, Any]]] = [

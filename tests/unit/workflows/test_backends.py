@@ -16,7 +16,7 @@ from labwright.models.ask import Prices, Prompt, ask
 from labwright.models.calls import CallLog
 from labwright.models.scripted import ScriptedChat
 from labwright.workflows.backends import Backend, Backends, open_backend
-from labwright.workflows.baselines import WORKFLOWS, rules_only
+from labwright.workflows.baselines import WORKFLOWS, played
 
 
 class Answer(BaseModel):
@@ -138,5 +138,11 @@ def test_closing_closes_each_backend_once(tmp_path):
 
 
 def test_the_baseline_plays_every_role_without_a_model():
-    assert rules_only() == dict.fromkeys(ROLES)
-    assert "rules_only" in WORKFLOWS
+    assert played("rules_only", {"design": "somebody"}) == dict.fromkeys(ROLES)
+
+
+def test_only_the_reviewer_leaves_the_workflow_without_one():
+    everybody = {role: role for role in ROLES}
+    assert played("no_reviewer", everybody) == {**everybody, "reviewer": None}
+    for workflow in set(WORKFLOWS) - {"no_reviewer", "rules_only"}:
+        assert played(workflow, everybody) == everybody
