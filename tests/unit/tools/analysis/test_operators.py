@@ -233,3 +233,74 @@ def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="no converted data set"):
         operators.open_study(tmp_path)
+
+
+def _other_signature(tiny: Path, made: Path, out: Path, *, leak: bool) -> None:
+    """A copy of outputs with other results.
+
+    Held-out risks by lifelines on folds of scikit-learn; with a leak, every model has seen every patient.
+    """
+    import numpy as np
+    import pandas as pd
+    from lifelines import CoxPHFitter
+    from lifelines.statistics import multivariate_logrank_test
+    from lifelines.utils import concordance_index
+    from sklearn.model_selection import StratifiedKFold
+
+    shutil.copytree(made, out)
+    held = pd.read_csv(out / "held_out_risk.csv")
+    values = pd.read_parquet(tiny / "matrix.parquet").set_index("feature")[held["sample"]].T.reset_index(drop=True)
+    outcome = held[["time", "event"]]
+    for fold, (train, test) in enumerate(StratifiedKFold(3, shuffle=True, random_state=5).split(held, held["event"])):
+        seen = outcome.join(values) if leak else outcome.join(values).iloc[train]
+        model = CoxPHFitter(penalizer=0.02 if leak else 0.3).fit(seen, "time", "event")
+        held.loc[test, "fold"] = fold + 1
+        held.loc[test, "risk"] = model.predict_log_partial_hazard(values.iloc[test]).to_numpy()
+    held["group"] = np.where(held["risk"] > held["risk"].median(), "high risk", "low risk")
+    scores = pd.read_csv(out / "concordance.csv")
+    parts = [part for _, part in held.groupby("fold")]
+    scores.loc[:2, "concordance"] = [concordance_index(p["time"], -p["risk"], p["event"]) for p in parts]
+    scores.loc[:2, ["n", "events"]] = [[len(p), p["event"].sum()] for p in parts]
+    mean = scores["concordance"][:3].mean()
+    test = multivariate_logrank_test(held["time"], held["group"], held["event"])
+    scores.loc[3, ["concordance", "low95", "high95", "log_rank_p"]] = [mean, mean - 0.1, mean + 0.1, test.p_value]
+    held.to_csv(out / "held_out_risk.csv", index=False)
+    scores.to_csv(out / "concordance.csv", index=False)
+    document = json.loads((out / "findings.json").read_text(encoding="utf-8"))
+    first = document["findings"][0]
+    document["findings"] = [{**first, "value": mean, "statement": f"Concordance {mean:.3f}"}]
+    (out / "findings.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_an_honest_signature_of_other_code_and_other_folds_passes(tiny: Path, run_operator: Run) -> None:
+    made, params = run_operator("survival_signature", tiny, {"folds": 3, "penalty": "lasso"})
+    out = made.with_name(f"{made.name}-other")
+    _other_signature(tiny, made, out, leak=False)
+    assert failed(check("survival_signature", params, tiny, out)) == []
+
+
+def test_a_signature_that_saw_the_held_out_patients_fails(tiny: Path, run_operator: Run) -> None:
+    made, params = run_operator("survival_signature", tiny, {"folds": 3, "penalty": "lasso"})
+    out = made.with_name(f"{made.name}-other")
+    _other_signature(tiny, made, out, leak=True)
+    assert [line.split(":")[0] for line in failed(check("survival_signature", params, tiny, out))] == [
+        "risks do no better than a refit without the outcomes"
+    ]
+
+
+@pytest.mark.parametrize(("gain", "holds"), [(0.0, True), (0.12, False), (-0.12, False)])
+def test_held_out_concordance_may_come_from_another_split(
+    gain: float, holds: bool, tiny: Path, run_operator: Run
+) -> None:
+    """The folds of another seed are as good; a mean that no split gives is not."""
+    import pandas as pd
+
+    out, params = run_operator("cox_regression", tiny, {**CASES["cox_regression"], "seed": 11})
+    path = out / "concordance.csv"
+    table = pd.read_csv(path)
+    table[["concordance", "low95", "high95"]] += gain
+    table.to_csv(path, index=False)
+    document = json.loads((out / "findings.json").read_text(encoding="utf-8"))
+    document["findings"] = document["findings"][:-1]  # the one about the concordance
+    (out / "findings.json").write_text(json.dumps(document), encoding="utf-8")
+    assert (failed(check("cox_regression", {**params, "seed": 0}, tiny, out)) == []) is holds

@@ -211,3 +211,20 @@ def test_adjusted_outliers_need_many_samples() -> None:
 
     assert not outliers(pd.Series([1.0] * 7 + [99.0])).any()
     assert outliers(pd.Series([*np.linspace(-1, 1, 30), 99.0])).tolist() == [False] * 30 + [True]
+
+
+def test_a_cox_fit_that_lifelines_leaves_is_found_again() -> None:
+    """Two far values: full Newton steps end at -97.67 with a warning only; the maximum is at the zero of the score."""
+    phreg = pytest.importorskip("statsmodels.duration.hazard_regression").PHReg
+    from labwright.tools.analysis.cox import _fit
+
+    rng, n = np.random.default_rng(444), 60
+    x = np.r_[rng.normal(size=n - 2), [12.0, 14.0]]
+    a = np.r_[rng.random(n - 2) < 0.06, [1, 1]].astype(float)
+    z = rng.normal(size=n)
+    time = rng.exponential(np.exp(-(1.2 * np.clip(x, -3, 5) + a - 0.8 * z))) + 1e-3
+    frame = pd.DataFrame({"time": time, "event": (rng.random(n) < 0.6).astype(float), "x": x, "z": z, "a": a})
+    fitted = _fit(frame)
+    assert fitted.log_likelihood_ == pytest.approx(-84.575, abs=0.01)
+    model = phreg(frame["time"], frame[["x", "z", "a"]], frame["event"], ties="efron")
+    assert np.abs(model.score(fitted.params_.to_numpy())).max() < 1e-3
