@@ -103,8 +103,9 @@ def _list(asked: Table, config: Config, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    rows = [
-        (o["id"], o["field"], "online" if o["online"] else "", f"{o['planned_measured']} of {o['planned']}", len(o["measured"]))
-        for o in found
-    ]  # fmt: skip
-    table(("objective", "field", "data", "planned cells measured", "cells in all"), rows)
+    head = ("objective", "field", "data", "planned cells measured", "cells in all")
+    rows = []
+    for o in found:
+        done_of = f"{o['planned_measured']} of {o['planned']}"
+        rows.append((o["id"], o["field"], "online" if o["online"] else "", done_of, len(o["measured"])))
+    table(head, rows)

@@ -52,7 +52,7 @@ def cells_of(rows: Sequence[Row], model: str | None = None) -> list[Row]:
 
 def main_model(rows: Sequence[Row]) -> str:
     """The default model when ours was run with it, else the model of most of our cells; empty without any."""
-    count = Counter(r["model"] for r in rows if r["kind"] == KIND and r["workflow"] == OURS)
+    count: Counter[str] = Counter(r["model"] for r in rows if r["kind"] == KIND and r["workflow"] == OURS)
     if DEFAULT_MODEL in count or not count:
         return DEFAULT_MODEL if count else ""
     return max(sorted(count), key=count.__getitem__)

@@ -18,7 +18,7 @@ from labwright.eval.intervals import (
 )
 from labwright.eval.protocol_findings import METRICS
 from labwright.eval.suites.figures import Row, figure
-from labwright.eval.suites.objective_cells import COMPARED, OURS
+from labwright.eval.suites.objective_cells import OURS
 from labwright.eval.suites.objective_comparison import (
     Points,
     cells_of,
@@ -30,6 +30,7 @@ from labwright.eval.suites.objective_comparison import (
     share_of,
     tool_calls,
 )
+from labwright.workflows.baselines import COMPARED
 
 GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_ratios}
 

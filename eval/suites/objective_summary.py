@@ -11,7 +11,6 @@ from labwright.errors import MetricUndefined
 from labwright.eval.intervals import cluster_bootstrap, mean_of_means, micro, paired_difference, sign_flip, wilson
 from labwright.eval.protocol_findings import METRICS
 from labwright.eval.suites.figures import Row
-from labwright.eval.suites.objective_cells import COMPARED
 from labwright.eval.suites.objective_comparison import (
     Points,
     cells_of,
@@ -23,6 +22,7 @@ from labwright.eval.suites.objective_comparison import (
     share_of,
     tool_calls,
 )
+from labwright.workflows.baselines import COMPARED
 
 
 def summary(rows: Sequence[Row], model: str | None = None) -> dict[str, Any]:
