@@ -87,7 +87,7 @@ def test_the_row_of_another_cell_is_refused(tmp_path):
 
 def test_when_the_time_is_up_no_cell_is_begun_and_those_that_run_end(tmp_path):
     made: list = []
-    work = Work(run=fake_cell, runs=tmp_path, keep=made.append, say=lambda t: None, may_start=lambda: not begun(tmp_path, ""))  # fmt: skip
+    work = Work(run=fake_cell, runs=tmp_path, keep=made.append, say=lambda t: None, may_start=lambda: not begun(tmp_path, "fine"))  # fmt: skip
     assert measure_here([cell("fine", s) for s in range(3)], work, 1) == []
     assert [r["seed"] for r in made] == [0]
 
