@@ -7,7 +7,8 @@ UV := $(VENV)/bin/python -m uv
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 LABWRIGHT := $(VENV)/bin/labwright
 OBJECTIVE := Does a gene-expression signature of the primary tumour predict distant metastasis in node-negative breast cancer?
-# What needs the engine or a model runs one after the other: beside other work a model is many times slower.
+# Unit tests that need the engine or a model run one after the other: beside other work a model is many times slower.
+# So do the integration tests marked `alone`; the others wait for containers and libraries to start, two at a time.
 ALONE := docker or embedded or bubblewrap
 REQUIRED := LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1
 export PYTHONSAFEPATH := 1
@@ -23,7 +24,8 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, types, unit and integration tests
 	$(VENV)/bin/pytest -q -n 2 tests/unit --ignore tests/unit/tools/analysis -m "not ($(ALONE))"
 	$(REQUIRED) $(VENV)/bin/pytest -q tests/unit --ignore tests/unit/tools/analysis -m "$(ALONE)"
-	$(REQUIRED) $(VENV)/bin/pytest -q tests/integration
+	$(REQUIRED) $(VENV)/bin/pytest -q -n 2 --dist loadgroup tests/integration -m "not alone"
+	$(REQUIRED) $(VENV)/bin/pytest -q tests/integration -m alone
 	$(LABWRIGHT) bench verify run
 	$(LABWRIGHT) bench verify judges
 	$(LABWRIGHT) bench verify sandbox
@@ -31,7 +33,7 @@ test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, 
 
 # The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
 test-analysis: $(ANALYSIS)/.installed  ## Unit tests of the analysis operators
-	$(ANALYSIS)/bin/pytest -q tests/unit/tools/analysis
+	$(ANALYSIS)/bin/pytest -q -n 2 tests/unit/tools/analysis
 
 lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff check .

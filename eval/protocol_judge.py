@@ -81,11 +81,19 @@ class Judgement:
 def judge(
     session: Session, reading: Reading, *, samples: int = 3, metrics: Sequence[str] = METRICS
 ) -> dict[str, Judgement]:
+    """Ask for the metrics of a protocol, as `judge_text`."""
+    return judge_text(session, text_of(reading), reading.objective, samples=samples, metrics=metrics)
+
+
+def judge_text(
+    session: Session, text: str, objective: str, *, samples: int = 3, metrics: Sequence[str] = METRICS
+) -> dict[str, Judgement]:
     """Ask for the metrics.
 
     Args:
         session: the judge's; its seed orders metrics and anchors.
-        reading: the protocol.
+        text: the protocol in the one form of `text_of`.
+        objective: what it is for; empty when nobody said.
         samples: questions a metric, each with the anchors in another order, 1 to 10.
         metrics: which of the five.
 
@@ -96,7 +104,6 @@ def judge(
     if not 1 <= samples <= 10:
         raise WrongUse(f"{samples} samples: ask 1 to 10 times")
     rng = random.Random(session.seed)  # noqa: S311  (orders, not a secret)
-    text = text_of(reading)
     if len(text) > MOST_CHARACTERS:
         text = f"{text[:MOST_CHARACTERS]}\n[{len(text) - MOST_CHARACTERS} further characters are not shown]"
     found: dict[str, list[float]] = {metric: [] for metric in metrics}
@@ -104,7 +111,7 @@ def judge(
     for number in range(samples):
         for metric in rng.sample(list(metrics), len(metrics)):
             prompt = load_prompt("labwright.eval.prompts", "protocol_quality").render(
-                objective=reading.objective or "not stated",
+                objective=objective or "not stated",
                 protocol=text,
                 question=QUESTIONS[metric],
                 anchors="\n".join(_ordered(metric, number, rng)),

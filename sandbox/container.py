@@ -22,6 +22,9 @@ from labwright.sandbox.staging import ReadWatch, Stage, empty_stage, fill
 from labwright.sandbox.takeout import OverCap, take
 
 CONFLICT = 409
+SERVER_ERROR = 500
+FREEZE_WAITS_S = (0.2, 0.5, 1.0, 2.0)
+"""Waits before a container is frozen again that the engine could not freeze."""
 COLD = ["python3", "-I", "-S", "/opt/labwright/supervisor.py", "container", "cold"]
 WARM = [*COLD[:-1], "warm"]
 READY = b"ready\n"
@@ -99,7 +102,7 @@ class JobContainer:
     def _take(self, out_dir: Path, ending: Ending) -> tuple[Ending, tuple[OutputFile, ...]]:
         """Freeze the container, then take its files."""
         try:
-            self.api.pause(self.id)
+            self._freeze()
         except APIError as error:
             if error.response is not None and error.response.status_code == CONFLICT:
                 return replace(ending, cause="died", exit_code=None), ()
@@ -109,6 +112,19 @@ class JobContainer:
                 return ending, take(stream, out_dir, self.limits)
         except OverCap:
             return replace(ending, cause="artifact_cap"), ()
+
+    def _freeze(self) -> None:
+        """Freeze the container; on a loaded machine the kernel may not be done in the engine's time: then again."""
+        for wait in FREEZE_WAITS_S:
+            try:
+                self.api.pause(self.id)
+            except APIError as error:
+                if error.response is None or error.response.status_code != SERVER_ERROR:
+                    raise
+                time.sleep(wait)
+            else:
+                return
+        self.api.pause(self.id)
 
     @contextmanager
     def _archive(self) -> Iterator[Any]:

@@ -12,12 +12,13 @@ from typing import Any, cast
 
 from labwright.config import DEFAULT_MODEL, ROLES, AllowanceConfig, BackendConfig, Config
 from labwright.domain import RunRecord, TaskResult
-from labwright.errors import DiskFull, LabwrightError, SomethingMissing
+from labwright.errors import DiskFull, LabwrightError, SandboxBroken, SomethingMissing
 from labwright.eval.execution import artefacts_of, verdicts
 from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.protocol_file import read_protocol
 from labwright.eval.protocol_findings import METRICS
 from labwright.eval.protocol_quality import code_scores
+from labwright.eval.protocol_reading import text_of
 from labwright.eval.suites import document, objectives
 from labwright.eval.suites.objective_cells import NO_MODEL, Cell
 from labwright.eval.suites.shared_literature import shared_literature
@@ -46,7 +47,7 @@ def run_cell(cell: Cell, runs: Path, say: Say, config: Config | None = None) -> 
 
     Raises:
         SomethingMissing: engine, model or key is missing: nothing was measured.
-        DiskFull: likewise.
+        DiskFull, SandboxBroken: likewise; the next time carries the run on.
     """
     asked = next(o for o in objectives.load() if o.id == cell.objective)
     playing = played_by(DEFAULT_MODEL if cell.model == NO_MODEL else cell.model, config or Config())
@@ -55,7 +56,7 @@ def run_cell(cell: Cell, runs: Path, say: Say, config: Config | None = None) -> 
     failed = ""
     try:
         _carry(cell, asked, playing.model_copy(update={"allowance": ALLOWANCE}), (home, folder), say)
-    except (SomethingMissing, DiskFull):
+    except (SomethingMissing, DiskFull, SandboxBroken):
         raise
     except LabwrightError as error:
         failed = f"{type(error).__name__}: {error}"
@@ -83,7 +84,7 @@ def _reader(cell: Cell) -> str:
 def _carry(cell: Cell, asked: ObjectiveFile, config: Config, places: tuple[Path, Path], say: Say) -> None:
     home, literature = places
     options = Options(seed=cell.seed, workflow=cast("Workflow", cell.workflow), literature=literature, say=say)
-    begun = [r for r in list_runs(home) if r.status in ("running", "interrupted")]
+    begun = [r for r in list_runs(home)[-1:] if r.status != "done"]
     if begun:
         resume(RunStore.open(home, begun[-1].id), options)
     else:
@@ -106,7 +107,7 @@ def judged(folder: Path, record: RunRecord, asked: ObjectiveFile) -> dict[str, A
         "repairs": sum(max(0, len(r.attempts) - 1) for r in results),
         "interventions": record.decided.person,
         "datasets": list(record.datasets),
-        "quality": protocol_quality(folder),
+        **protocol_quality(folder),
         "judge": "",
         "calls_valid": record.tool_calls_valid,
         "calls_total": record.tool_calls,
@@ -119,12 +120,14 @@ def judged(folder: Path, record: RunRecord, asked: ObjectiveFile) -> dict[str, A
     }
 
 
-def protocol_quality(folder: Path) -> dict[str, dict[str, float | None]]:
-    """The code-checked part of the five metrics; empty where the run has no protocol."""
+def protocol_quality(folder: Path) -> dict[str, Any]:
+    """The protocol as a judge is shown it, and the code-checked part of the five metrics; empty where there is none."""
     if not (folder / "protocol.json").is_file():
-        return {}
-    scores = {s.metric: s.score for s in code_scores(read_protocol(folder))}
-    return {metric: {"code": scores[metric], "judged": None} for metric in METRICS}
+        return {"protocol": "", "quality": {}}
+    reading = read_protocol(folder)
+    scores = {s.metric: s.score for s in code_scores(reading)}
+    quality = {metric: {"code": scores[metric], "judged": None} for metric in METRICS}
+    return {"protocol": text_of(reading), "quality": quality}
 
 
 def _nothing(asked: ObjectiveFile) -> dict[str, Any]:
@@ -140,6 +143,7 @@ def _nothing(asked: ObjectiveFile) -> dict[str, Any]:
         "repairs": 0,
         "interventions": 0,
         "datasets": [],
+        "protocol": "",
         "quality": {},
         "judge": "",
         "calls_valid": 0,

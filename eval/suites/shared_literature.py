@@ -46,7 +46,7 @@ def shared_literature(objective: ObjectiveFile, model: str, config: Config, runs
         packed = _packed(name)
         if packed is None:
             packed = _read(objective, name, config, runs, say)
-            _append(packed)
+            _append(packed, folder.parent / "file.lock")
         text = json.dumps(packed["files"], sort_keys=True)
         if not (folder / "papers").is_dir():
             _unpack(packed["files"], folder)
@@ -92,9 +92,9 @@ def _read(objective: ObjectiveFile, name: str, config: Config, runs: Path, say: 
     }
 
 
-def _append(row: dict[str, Any]) -> None:
+def _append(row: dict[str, Any], lock: Path) -> None:
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{FILE}.lock"), FILE.open("a", encoding="utf-8") as out:
+    with FileLock(lock), FILE.open("a", encoding="utf-8") as out:
         out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

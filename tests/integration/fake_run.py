@@ -25,6 +25,7 @@ from labwright.models.scripted import ScriptedChat
 from labwright.store import RunStore
 from labwright.tools.catalogue.catalogue import load_cards
 from labwright.tools.sources import EmbeddedCorpus
+from labwright.workflows.baselines import played
 from labwright.workflows.control import invoke
 from labwright.workflows.materials import Materials
 
@@ -46,21 +47,25 @@ def materials(folder: Path, *, delay_s: float = 0.0, sandbox: FakeSandbox | None
     objective = Objective(text=TEXT)
     if not (folder / "record.json").is_file():
         store.save_record(RunRecord(id=store.id, objective=objective, status="running"))
-    log = CallLog(folder / "calls.sqlite", more.get("budget", Budget()))
-    chat = ScriptedChat(rules=RULES + more.get("rules", []), delay_s=delay_s, log_path=folder / "requests.jsonl")
+    log = CallLog(folder / "calls.sqlite", more.get("budget", Budget()), more.get("allowance"))
+    rules = more.get("only") or RULES + more.get("rules", [])
+    chat = ScriptedChat(rules=rules, delay_s=delay_s, log_path=folder / "requests.jsonl")
     session = {role: Session(role=role, backend="scripted", chat=chat, log=log) for role in ROLES}
+    workflow = more.get("workflow", "rules_only" if more.get("rules_only") else "labwright")
     return Materials(
         objective=objective,
         config=Config(literature=LiteratureConfig(helpfulness=1.0, candidates=4, keep=2)),
         store=store,
         log=log,
-        sessions=dict.fromkeys(ROLES) if more.get("rules_only") else session,
+        sessions=played(workflow, session),
         encode=hashed_encoder,
         sources=[EmbeddedCorpus(hashed_encoder)],
         cards={card["id"]: card for card in load_cards()},
         sandbox=sandbox or FakeSandbox(folder / "jobs.txt"),
         seed=0,
-        say=lambda text: None,
+        say=more.get("say", lambda text: None),
+        workflow=workflow,
+        literature=more.get("literature"),
         lease=nullcontext,  # nothing is computed that another holder of the machine's would have to wait for
     )
 

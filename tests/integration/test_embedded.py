@@ -29,7 +29,7 @@ from labwright.workflows.backends import Backends
 SMALL = "smollm2-135m-instruct"
 OBJECTIVE = Objective(text="Which genes of the tumour predict survival of patients with breast cancer?")
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.alone]
 
 
 def needs(name: str) -> None:

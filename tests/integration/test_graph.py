@@ -29,7 +29,7 @@ from labwright.workflows.data import data_folder
 from labwright.workflows.edits import accept_edit
 from labwright.workflows.materials import Materials
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("graph")]  # one fixture for all
 SCRIPT = Path(__file__).with_name("fake_run.py")
 KILLS = 20
 

@@ -97,6 +97,6 @@ def _guarded(name: str, run: Callable[[], Iterator[Check]]) -> list[Check]:
     try:
         for result in run():
             done.append(result)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
         done.append(verdict(name, False, f"{type(error).__name__}: {error}"))
     return done

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from lifelines import CoxPHFitter
-from lifelines.exceptions import ConvergenceError
+from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 from lifelines.statistics import proportional_hazard_test
 
 from labwright.tools.analysis.concordance import (
@@ -22,6 +23,7 @@ from labwright.tools.analysis.style import PALETTE, new_figure, save_figure, sho
 
 TABLE, FOLDS = "cox_regression.csv", "concordance.csv"
 N_FOLDS = 5
+NO_MAXIMUM = "the Cox model has no maximum (collinear or separating covariates); take fewer"
 
 
 def cox_regression(study: Study, *, covariates: list[str], feature: str | None = None) -> list[Finding]:
@@ -117,10 +119,17 @@ def _add_scaled(design: dict[str, pd.Series], units: dict[str, str], values: pd.
 
 
 def _fit(frame: pd.DataFrame) -> CoxPHFitter:
+    """The fit at the maximum; lifelines' full Newton steps can leave it for good, with a warning only."""
     try:
-        return CoxPHFitter().fit(frame, "time", "event")
+        for options in ({}, {"step_size": 0.25}):
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", ConvergenceWarning)
+                fitted = CoxPHFitter().fit(frame, "time", "event", fit_options=options)
+            if not any("failed to converge" in str(warning.message) for warning in told):
+                return fitted
     except (ConvergenceError, np.linalg.LinAlgError) as error:
-        raise ValueError("the Cox model has no maximum (collinear or separating covariates); take fewer") from error
+        raise ValueError(NO_MAXIMUM) from error
+    raise ValueError(NO_MAXIMUM)
 
 
 def _term_table(fitted: CoxPHFitter, frame: pd.DataFrame, units: dict[str, str]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from labwright.config import cache_dir
 from labwright.domain import Dataset
 from labwright.errors import HashMismatch, NoUsableData
 from labwright.packages import sha256_of
-from labwright.tools.catalogue.fetch import fetch_members
+from labwright.tools.catalogue.fetch import fetch_members, fetching
 from labwright.tools.download import download
 
 Card = dict[str, Any]
@@ -117,6 +117,13 @@ def materialise(dataset_id: str, run_job: RunJob) -> Path:
     folder = dataset_folder(dataset_id)
     if _mismatch(loaded, folder) is None:
         return folder
+    with fetching():
+        if _mismatch(loaded, folder) is not None:
+            _convert_anew(loaded, folder, run_job)
+    return folder
+
+
+def _convert_anew(loaded: Card, folder: Path, run_job: RunJob) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{loaded['id']}-", dir=_made(folder.parent)) as scratch:
         fresh = _made(Path(scratch) / "converted")
         convert_into(loaded, fresh, run_job)
@@ -125,7 +132,6 @@ def materialise(dataset_id: str, run_job: RunJob) -> Path:
             raise HashMismatch(f"{loaded['id']}: the conversion gave another {wrong} than the card pins")
         shutil.rmtree(folder, ignore_errors=True)
         fresh.replace(folder)
-    return folder
 
 
 def convert_into(loaded: Card, folder: Path, run_job: RunJob) -> None:

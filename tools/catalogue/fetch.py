@@ -10,13 +10,24 @@ import hashlib
 import tarfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from labwright.config import cache_dir
 from labwright.errors import HashMismatch
 from labwright.packages import sha256_of
 from labwright.tools.catalogue.archives import fetch_archive
+
+
+def fetching() -> AbstractContextManager[object]:
+    """Held while data are fetched and converted: of two runs that need the same, the second waits and finds it."""
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "fetching.lock")
 
 
 def fetch_members(source: Mapping[str, Any], raw: Path, archives: Path) -> list[Path]:

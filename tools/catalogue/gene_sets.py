@@ -12,7 +12,7 @@ import yaml
 from labwright.config import cache_dir
 from labwright.errors import HashMismatch, NoUsableData
 from labwright.packages import sha256_of
-from labwright.tools.catalogue.fetch import fetch_members
+from labwright.tools.catalogue.fetch import fetch_members, fetching
 
 
 def load_gene_sets() -> tuple[dict[str, Any], ...]:
@@ -49,7 +49,7 @@ def materialise_gene_sets(collection_id: str) -> Path:
     if target.is_file() and sha256_of(target) == entry["sha256"]:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with fetching(), tempfile.TemporaryDirectory(dir=folder) as scratch:
         member = fetch_members(entry["source"], Path(scratch), cache / "archives")[0]
         part = Path(scratch) / "clean.gmt"
         part.write_text(clean_gmt(member.read_text(encoding="utf-8")), encoding="utf-8")

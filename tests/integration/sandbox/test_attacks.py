@@ -13,7 +13,7 @@ from labwright.sandbox.attacks.suite import attacks, run
 from labwright.sandbox.contract import Job
 from labwright.sandbox.docker_engine import DockerSandbox
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 
 def test_every_attack_is_held_and_leaves_nothing(sandbox: DockerSandbox) -> None:

@@ -16,7 +16,7 @@ from labwright.sandbox.connect import connect
 from labwright.sandbox.contract import Job, Limits, Result
 from labwright.sandbox.probe import probe
 
-pytestmark = pytest.mark.bubblewrap
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.alone]
 ANALYSIS = Path(__file__).parents[3] / ".venv-analysis" / "bin" / "python"
 LIMITS: dict[str, Any] = {"wall_s": 20.0, "memory_mib": 256, "pids": 24, "cpus": 1.0}
 LIMITS |= {"out_mib": 4, "out_files": 8, "file_mib": 8, "log_kib": 64}

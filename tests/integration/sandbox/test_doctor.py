@@ -19,7 +19,7 @@ from labwright.sandbox.contract import Job, Result
 from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.doctor import examine
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 
 def labwright(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

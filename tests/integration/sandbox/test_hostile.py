@@ -92,6 +92,7 @@ def test_artifact_cap(sandbox: DockerSandbox, tmp_path: Path, script: str) -> No
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.alone  # whoever connects sweeps too
 def test_orphans_of_a_killed_client_are_swept(sandbox: DockerSandbox, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"

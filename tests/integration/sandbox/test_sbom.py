@@ -16,7 +16,7 @@ from labwright.sandbox.connect import sbom_dir
 from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.sbom import bill_of, pinned_versions
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("sbom")]  # one fixture for all
 
 
 @pytest.fixture(scope="module")

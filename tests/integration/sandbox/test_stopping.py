@@ -19,7 +19,7 @@ from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.owner import Owner, start_of
 from labwright.sandbox.queue import JobQueue
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 LIMITS = Limits(wall_s=60, memory_mib=256, cpus=1, out_mib=4, out_files=4)
 SLEEP = Job(script="import time\nprint('started', flush=True)\ntime.sleep(60)\n", limits=LIMITS)
 

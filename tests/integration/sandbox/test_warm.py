@@ -15,7 +15,7 @@ from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.sandbox.owner import OWNER_LABEL, Owner
 from labwright.sandbox.pool import WarmPool
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("warm")]  # one fixture for all
 LIMITS = Limits(wall_s=120, memory_mib=1024, cpus=1, out_mib=8, out_files=16, file_mib=8)
 SIZE = 2
 ANALYSIS = """\

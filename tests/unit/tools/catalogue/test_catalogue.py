@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,23 @@ def test_a_data_set_is_converted_once(cache: Path) -> None:
     assert catalogue.materialise("GSE1", sandbox.run) == folder
     assert len(sandbox.jobs) == 1
     assert set(sandbox.jobs[0]) == {"x.csv", "source_card.json"}
+
+
+def test_two_that_need_a_data_set_at_once_convert_it_once(cache: Path) -> None:
+    """The second enters while the first converts, waits, and finds what the first has made."""
+    sandbox, begun = FakeSandbox(), threading.Event()
+
+    def slowly(script: str, inputs: Mapping[str, Path], out: Path) -> None:
+        begun.set()
+        time.sleep(0.3)
+        sandbox.run(script, inputs, out)
+
+    with ThreadPoolExecutor(2) as both:
+        first = both.submit(catalogue.materialise, "toy", slowly)
+        assert begun.wait(10)
+        second = both.submit(catalogue.materialise, "toy", slowly)
+        assert first.result() == second.result()
+    assert len(sandbox.jobs) == 1
 
 
 def test_a_changed_file_is_converted_again(cache: Path) -> None:

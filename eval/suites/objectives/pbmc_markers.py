@@ -1,0 +1,8 @@
+"""Reference for pbmc_markers: markers of the cell types, and clusters without labels."""
+
+from independent import Data
+from independent_groups import cluster, markers
+
+data = Data("pbmc68k")
+markers(data, "cell_type")
+cluster(data, "cell_type")
