@@ -31,6 +31,7 @@ from labwright.eval.suites.objective_comparison import (
     share_of,
     tool_calls,
 )
+from labwright.eval.suites.objective_judging import with_judgements
 from labwright.workflows.baselines import COMPARED
 
 GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_ratios}
@@ -39,7 +40,8 @@ GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_r
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
     makers = (_macros, _best_baseline, _gains, _tool_calls, _ends_of_the_scale, _ray_speedup, _ray_kills)
-    return [{**one, "raw": raw} for make in makers for one in make(rows)]
+    scored = with_judgements(rows)
+    return [{**one, "raw": raw} for make in makers for one in make(scored)]
 
 
 def _ends(interval: tuple[float | None, float | None]) -> dict[str, float | None]:

@@ -223,3 +223,13 @@ def test_without_pyarrow_one_line_says_what_is_missing(tmp_path, monkeypatch):
     assert len(said) == 1
     assert "labwright[parquet]" in said[0]
     assert os.listdir(tmp_path)
+
+
+def test_an_unknown_judge_is_refused_before_anything_is_measured(root):
+    with pytest.raises(WrongUse, match="--judge 'gpt-9': no such model"):
+        measure(table(judge="gpt-9"), Config(), print, run=never)
+
+
+def test_a_judge_does_not_judge_what_it_wrote(root):
+    with pytest.raises(WrongUse, match="a judge must be another model"):
+        measure(table(judge=MODEL), Config(), print, run=fake_cell)
