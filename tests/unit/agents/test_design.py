@@ -85,6 +85,14 @@ def test_an_analysis_that_the_data_cannot_carry_is_never_offered():
     assert offered == {"survival_curves", "cox_regression"}
 
 
+def test_an_analysis_without_anything_to_start_from_is_never_offered():
+    similarity = dict.fromkeys(OPERATORS, 0.1)
+    offered = {c.id for c in choose_operators(None, OBJECTIVE, card("gdsc17"), similarity, GUARD)}
+    assert "drug_association" in offered
+    without = choose_operators(None, OBJECTIVE, card("gdsc17"), similarity, GUARD, without=["drug_association"])
+    assert {c.id for c in without} == offered - {"drug_association"}
+
+
 def test_without_a_model_the_nearest_analysis_and_those_at_half_its_score_are_chosen():
     similarity = dict.fromkeys(OPERATORS, 0.0) | {"survival_curves": 0.6, "cox_regression": 0.29}
     choices = choose_operators(None, OBJECTIVE, GBSG2, similarity, GUARD)

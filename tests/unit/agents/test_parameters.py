@@ -10,6 +10,7 @@ from labwright.agents.parameters import (
     describe,
     fill,
     given,
+    lacks_a_name,
     listing,
     named_features,
     preferred,
@@ -210,3 +211,14 @@ def test_the_description_names_data_and_chosen_values_only():
     assert text.startswith(CURVES.procedure)
     assert text.endswith("Data: gbsg2, 686 samples. Parameters: group_column = grade.")
     assert "seed" not in text
+
+
+def test_an_analysis_of_drugs_starts_from_what_the_objective_names_and_from_nothing_else():
+    assert lacks_a_name(DRUGS, {"alteration": [], "drug": []})
+    assert not lacks_a_name(CURVES, {})
+    named = {"alteration": ["BRAF_mut"], "drug": []}
+    assert not lacks_a_name(DRUGS, named)
+    assert given(DRUGS, named) == {"drug": None}
+    for features in (named, {"alteration": ["BRAF_mut"], "drug": ["drug 1"]}):
+        made = filled(None, contract=DRUGS, data=GDSC, features=features)
+        assert (made.parameters["alteration"], made.parameters["drug"]) == ("BRAF_mut", None)
