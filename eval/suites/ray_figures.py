@@ -8,6 +8,7 @@ network file system under the shared folder.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def _cells(n: int) -> list[Cell]:
 def speedup_rows(rows: Rows, folder: Path, rounds: int, say: Say) -> None:
     """Time the same cells on one worker and on two, in turns; literature and imports are there before."""
     run = scripted_run(folder, DELAY_S)
-    timed(run, _cells(1), folder / "first", 1)  # reads the literature, which all later clusters find
+    timed(run, _cells(1), folder / "first", 1)  # reads the literature, which later clusters are given
     for number in range(rounds):
         name = f"round {number}"
         if rows.has("ray_speedup", name):
@@ -77,7 +78,9 @@ def speedup_rows(rows: Rows, folder: Path, rounds: int, say: Say) -> None:
         for workers, key in ((1, "one_worker_s"), (2, "two_workers_s")) if number % 2 == 0 else ((2, "two_workers_s"), (1, "one_worker_s")):  # fmt: skip
             calls = folder / "calls"
             before = _lines(calls)
-            row[key] = timed(run, _cells(CELLS), folder / f"{number}-{workers}", workers)
+            shared = folder / f"{number}-{workers}"
+            shutil.copytree(folder / "first" / "docs", shared / "docs")
+            row[key] = timed(run, _cells(CELLS), shared, workers)
             row["asleep_s"] = round(DELAY_S * (_lines(calls) - before) / CELLS, 2)
             say(f"{name}: {CELLS} cells on {workers} workers took {row[key]:.1f} s")
         rows.add("ray_speedup", name, row)
