@@ -239,12 +239,17 @@ def _result(store: RunStore, as_json: bool) -> None:
 
 
 def _terminated(signum: int, frame: Any) -> None:
+    from labwright.lease import stop_waiting
+
+    stop_waiting()
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Entry point: errors become one line and the exit code of their class."""
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background keeps ignoring it
+        signal.signal(signal.SIGINT, _terminated)
     try:
         # Without its standalone mode, click returns the code of an Exit, and of an interrupt, and raises the rest.
         code = app(standalone_mode=False) or 0

@@ -7,15 +7,22 @@ exclude one another, across processes and runs. On more cores the lease is free.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from threading import Event
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from labwright.config import cache_dir
 
 EXCLUSIVE_UP_TO_CORES = 2
+LOOK_S = 0.5
+"""How often a wait looks whether it is to be given up."""
+_STOPPED = Event()
 
 
 def lease_is_exclusive(cores: int | None = None) -> bool:
@@ -37,9 +44,25 @@ def compute_lease(*, timeout_s: float = -1.0, cores: int | None = None) -> Itera
         return
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        held = FileLock(folder / "compute.lock").acquire(timeout=timeout_s)
-    except Timeout as error:
-        raise TimeoutError(f"the compute lease was not free within {timeout_s:g} s") from error
-    with held:
+    with _acquired(FileLock(folder / "compute.lock"), timeout_s):
         yield
+
+
+def stop_waiting() -> None:
+    """Let every wait of this process for the lease end as an interrupt does, those of other threads too.
+
+    A signal reaches the main thread alone; a worker that waits for another run's model would hold up the end.
+    """
+    _STOPPED.set()
+
+
+def _acquired(lock: FileLock, timeout_s: float) -> AbstractContextManager[Any]:
+    end = time.monotonic() + timeout_s if timeout_s >= 0 else math.inf
+    while not _STOPPED.is_set():
+        left = end - time.monotonic()
+        try:
+            return lock.acquire(timeout=max(0.0, min(LOOK_S, left)))
+        except Timeout as error:
+            if left <= LOOK_S:
+                raise TimeoutError(f"the compute lease was not free within {timeout_s:g} s") from error
+    raise KeyboardInterrupt

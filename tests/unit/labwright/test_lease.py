@@ -37,6 +37,30 @@ for _ in range(8):
         time.sleep(0.02)
         os.unlink(sys.argv[1])
 """
+WAIT_IN_A_THREAD = """
+import signal, threading
+from labwright.lease import compute_lease, stop_waiting
+
+def interrupted(signum, frame):
+    stop_waiting()
+    raise KeyboardInterrupt
+
+def work():
+    try:
+        with compute_lease(cores=2):
+            print("holds", flush=True)
+    except KeyboardInterrupt:
+        print("gave up", flush=True)
+
+signal.signal(signal.SIGTERM, interrupted)
+thread = threading.Thread(target=work)
+thread.start()
+print("asks", flush=True)
+try:
+    thread.join()
+except KeyboardInterrupt:
+    thread.join()  # as an executor does at its end
+"""
 Child = subprocess.Popen[bytes]
 
 
@@ -85,6 +109,14 @@ def test_without_a_limit_a_second_process_waits_for_the_first() -> None:
             assert says(child, within_s=0.5) == ""
             ours.close()
             assert says(child) == "holds"
+
+
+def test_an_interrupt_ends_the_wait_of_another_thread_too() -> None:
+    with compute_lease(cores=2), process(WAIT_IN_A_THREAD) as child:
+        assert says(child) == "asks"
+        child.send_signal(signal.SIGTERM)
+        assert says(child) == "gave up"
+        assert child.wait(30) == 0
 
 
 def test_processes_that_take_turns_never_meet(tmp_path: Path) -> None:
