@@ -55,8 +55,8 @@ def work():
 signal.signal(signal.SIGTERM, interrupted)
 thread = threading.Thread(target=work)
 thread.start()
-print("asks", flush=True)
 try:
+    print("asks", flush=True)
     thread.join()
 except KeyboardInterrupt:
     thread.join()  # as an executor does at its end
