@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from labwright.agents.prompting import prompt
@@ -31,12 +31,14 @@ LEAST_SHARE = 0.5
 """An analysis after the first is chosen at this share of the first one's score or above."""
 
 
-def choose_operators(
+def choose_operators(  # noqa: PLR0913  (who, what for, with which data, and what is left out)
     session: Session | None,
     objective: Objective,
     card: Mapping[str, Any],
     similarity: Mapping[str, float],
     guard: Guard,
+    *,
+    without: Collection[str] = (),
 ) -> list[Choice]:
     """The analyses that the objective asks for, among those that the data can carry.
 
@@ -48,8 +50,9 @@ def choose_operators(
         card: the data set.
         similarity: operator to cosine of its answer with the objective.
         guard: shows the data set to the model.
+        without: analyses that have nothing to start from, since the objective names no gene, drug or alteration.
     """
-    able = [n for n in ORDER if n != "cohort_summary" and feasible(OPERATORS[n], card) is None]
+    able = [n for n in ORDER if n not in ("cohort_summary", *without) and feasible(OPERATORS[n], card) is None]
     able = [n for n in able if upstream_of(n, able) is not None or not OPERATORS[n].requires.needs_table_of]
 
     def question(name: str) -> Any:

@@ -23,7 +23,7 @@ from labwright.agents.untrusted import Guard
 from labwright.domain import Analysis, Objective, Paper, Part, Protocol, Ref, Report, Step
 from labwright.models.ask import Session, ask
 from labwright.models.prompt_file import Material
-from labwright.tools.analysis.contracts import OPERATORS
+from labwright.tools.analysis.contracts import OPERATORS, Names
 
 LEAST_SOURCES, MOST_SOURCES = 2, 6
 """Parts rated medium fill up to the first; no more than the second go on. A part rated low never does."""
@@ -216,7 +216,7 @@ def _outlined(session: Session, brief: Brief, part: Part, advice: str) -> Part:
     return part.model_copy(update={"outline": text})
 
 
-def details(session: Session | None, brief: Brief, part: Part, features: Sequence[str], advice: str = "") -> Part:
+def details(session: Session | None, brief: Brief, part: Part, features: Names, advice: str = "") -> Part:
     """Give the part's step its parameters, its details and its sources.
 
     Args:

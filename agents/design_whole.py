@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, create_model
@@ -16,7 +16,7 @@ from labwright.agents.texts import instruction, whole
 from labwright.domain import Part, Protocol
 from labwright.errors import AnswerInvalid
 from labwright.models.ask import Session, ask
-from labwright.tools.analysis.contracts import OPERATORS, param_schema, validate_params
+from labwright.tools.analysis.contracts import OPERATORS, Names, param_schema, validate_params
 
 
 class _Answer(BaseModel):
@@ -24,7 +24,7 @@ class _Answer(BaseModel):
 
 
 def whole_protocol(
-    session: Session | None, brief: Brief, protocol: Protocol, features: Mapping[str, Sequence[str]], advice: str = ""
+    session: Session | None, brief: Brief, protocol: Protocol, features: Mapping[str, Names], advice: str = ""
 ) -> Protocol:
     """Headings, parameters and details of all parts in one answer, for comparison with the levels one by one.
 
@@ -81,7 +81,7 @@ def _filled(  # noqa: PLR0913  (one part of the answer, and what it is checked a
     part: Part,
     said: dict[str, Any],
     settled: Mapping[str, Any],
-    features: Sequence[str],
+    features: Names,
     name: str,
 ) -> Part:
     contract = OPERATORS[part.steps[0].operator]

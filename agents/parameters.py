@@ -13,7 +13,7 @@ from labwright.domain import Objective
 from labwright.errors import AnswerInvalid
 from labwright.models.ask import Prompt, Session, ask
 from labwright.tools.analysis.card_columns import usable_groups
-from labwright.tools.analysis.contracts import OperatorContract, param_schema, validate_params
+from labwright.tools.analysis.contracts import Names, OperatorContract, param_schema, validate_params
 
 TRIES = 2
 NAMED = ("feature", "features", "drug", "alteration")
@@ -35,7 +35,18 @@ def named_features(text: str, features: Sequence[str]) -> list[str]:
     return found[:MOST_FEATURES]
 
 
-def given(contract: OperatorContract, features: Sequence[str]) -> dict[str, Any]:
+def named_of(features: Names, kind: str) -> Sequence[str]:
+    """The named features that a parameter of a kind ("feature", "drug", "alteration") may take."""
+    return features.get(kind, ()) if isinstance(features, Mapping) else features
+
+
+def lacks_a_name(contract: OperatorContract, features: Names) -> bool:
+    """Whether an analysis starts from an alteration or a drug, and the objective names none of the data's."""
+    kinds = {p.kind for p in contract.params} & {"alteration", "drug"}
+    return bool(kinds) and not any(named_of(features, kind) for kind in kinds)
+
+
+def given(contract: OperatorContract, features: Names) -> dict[str, Any]:
     """Parameters that are settled before anybody is asked.
 
     A feature parameter needs features that the objective names; where it names none it is left out, and
@@ -44,15 +55,15 @@ def given(contract: OperatorContract, features: Sequence[str]) -> dict[str, Any]
     names = {p.name for p in contract.params}
     settled: dict[str, Any] = {}
     for param in contract.params:
-        if param.kind in NAMED and param.optional and not features:
+        if param.kind in NAMED and param.optional and not named_of(features, param.kind):
             settled[param.name] = None
-    if features and {"group_column", "feature"} <= names:
+    if named_of(features, "feature") and {"group_column", "feature"} <= names:
         settled["group_column"] = None
     return settled
 
 
 def preferred(
-    objective: Objective, contract: OperatorContract, card: Mapping[str, Any], features: Sequence[str]
+    objective: Objective, contract: OperatorContract, card: Mapping[str, Any], features: Names
 ) -> dict[str, Any]:
     """Valid parameters by rules alone: the column whose words the objective shares most, defaults elsewhere.
 
@@ -67,8 +78,8 @@ def preferred(
         if param.name == "group_column" and (not param.optional or "feature" in chosen):
             columns = usable_groups(card)
             chosen["group_column"] = max(columns, key=lambda c: _overlap(c, card, words)) if columns else None
-        elif param.kind in NAMED and features:
-            chosen[param.name] = list(features) if param.kind == "features" else features[0]
+        elif param.kind in NAMED and (named := named_of(features, param.kind)):
+            chosen[param.name] = list(named) if param.kind == "features" else named[0]
         elif param.kind == "covariates":
             allowed = param_schema(contract, card)["properties"][param.name]["items"]["enum"]
             chosen[param.name] = allowed[: int(min(param.high or 4, 4))]
@@ -106,7 +117,7 @@ def fill(  # noqa: PLR0913  (who, what for, with which data, and how it is asked
     objective: Objective,
     contract: OperatorContract,
     card: Mapping[str, Any],
-    features: Sequence[str],
+    features: Names,
     *,
     render: Callable[[str, str], Prompt],
     extra: Mapping[str, Any],

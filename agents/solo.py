@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 
 from labwright.agents.analyses import ORDER
 from labwright.agents.design import Source
-from labwright.agents.parameters import given, preferred
+from labwright.agents.parameters import given, lacks_a_name, preferred
 from labwright.agents.prompting import prompt
 from labwright.agents.schemas import model_of
 from labwright.agents.search import dataset_brief
@@ -24,7 +24,7 @@ from labwright.agents.untrusted import Guard
 from labwright.domain import Objective, Part, Protocol, Ref, Step
 from labwright.models.ask import Session, ask
 from labwright.models.prompt_file import Material
-from labwright.tools.analysis.contracts import OPERATORS, feasible, param_schema, validate_params
+from labwright.tools.analysis.contracts import OPERATORS, Names, feasible, param_schema, validate_params
 
 MOST_ANALYSES = 4
 LOGIC, TITLE, DETAILS = 240, 80, 240
@@ -41,7 +41,7 @@ class Desk:
     """The data sets nearest to the objective, by id."""
     sources: Sequence[Source]
     guard: Guard
-    features: Callable[[str, str], Sequence[str]]
+    features: Callable[[str, str], Names]
     """Data set and analysis to the features of the data that the objective names."""
     seed: int
 
@@ -54,6 +54,11 @@ class Desk:
         names = sorted(self.cards)
         random.Random(self.seed).shuffle(names)  # noqa: S311  (an order, not a secret)
         return names
+
+    def able(self, dataset: str) -> list[str]:
+        """The analyses that a data set can carry for this objective."""
+        able = [n for n in ORDER if feasible(OPERATORS[n], self.cards[dataset]) is None]
+        return [n for n in able if not lacks_a_name(OPERATORS[n], self.features(dataset, n))]
 
     def titles(self) -> Material:
         """The sources by their titles."""
@@ -78,11 +83,6 @@ class Draft:
     dataset: str
     logic: str
     moves: tuple[Move, ...]
-
-
-def able(card: Mapping[str, Any]) -> list[str]:
-    """The analyses that a data set can carry."""
-    return [n for n in ORDER if feasible(OPERATORS[n], card) is None]
 
 
 class Answer(BaseModel):
@@ -170,7 +170,7 @@ def one_shot(session: Session, desk: Desk) -> Draft:
             logic=(text(20, LOGIC), ...),
             analyses=(
                 list_of(
-                    any_of([tool_call(desk, name, n, "analysis", **extra) for n in able(desk.cards[name])]),
+                    any_of([tool_call(desk, name, n, "analysis", **extra) for n in desk.able(name)]),
                     1,
                     MOST_ANALYSES,
                 ),

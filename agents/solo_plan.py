@@ -15,7 +15,6 @@ from labwright.agents.solo import (
     NONE,
     Answer,
     Desk,
-    able,
     analyses_listing,
     list_of,
     one_of,
@@ -64,14 +63,15 @@ def make_plan(session: Session, desk: Desk) -> Plan:
     answer = ask(session, asked, schema, max_tokens=320)
     said = answer.value.model_dump()
     session.log.tool_call(f"{answer.name}: data set", valid=True)
-    carried = able(desk.cards[said["data_set"]])
+    carried = desk.able(said["data_set"])
     steps: dict[str, str] = {}
     refused = []
     for number, one in enumerate(said["steps"]):
         name = one["analysis"]
         session.log.tool_call(f"{answer.name}: {number}", valid=name in carried)
         if name not in carried:
-            refused.append(f"{name}: {feasible(OPERATORS[name], desk.cards[said['data_set']])}")
+            why = feasible(OPERATORS[name], desk.cards[said["data_set"]])
+            refused.append(f"{name}: {why or 'the objective names nothing that it could start from'}")
             continue
         steps.setdefault(name, one["goal"])
     return Plan(said["data_set"], whole(said["logic"], LOGIC), tuple(_with_needed(steps, carried)), tuple(refused))
@@ -95,7 +95,7 @@ def replan(
     session: Session, desk: Desk, dataset: str, results: Sequence[str], done: Sequence[str]
 ) -> list[tuple[str, str]]:
     """One more analysis after what was found, with what it needs, or none."""
-    left = [n for n in able(desk.cards[dataset]) if n not in done]
+    left = [n for n in desk.able(dataset) if n not in done]
     more = create_model(
         "More",
         __base__=Answer,

@@ -13,7 +13,6 @@ from labwright.agents.solo import (
     DETAILS,
     Answer,
     Desk,
-    able,
     analyses_listing,
     any_of,
     one_of,
@@ -122,7 +121,7 @@ def _with_data(desk: Desk, dataset: str, seen: Sequence[str]) -> list[type[BaseM
         needed = OPERATORS[name].requires.needs_table_of
         return not needed or bool(set(needed) & set(seen))
 
-    actions = [tool_call(desk, dataset, n, "tool") for n in able(desk.cards[dataset]) if there(n)]
+    actions = [tool_call(desk, dataset, n, "tool") for n in desk.able(dataset) if there(n)]
     return [*actions, *_unread(desk, seen), _tool(FINISH, answer=(text(5, DETAILS), ...))]
 
 

@@ -135,8 +135,8 @@ def cluster_bootstrap(
 
 
 def _resampled(clusters: list[list[T]], rng: np.random.Generator) -> list[list[T]]:
-    drawn = rng.integers(len(clusters), size=len(clusters))
-    return [[clusters[i][j] for j in rng.integers(len(clusters[i]), size=len(clusters[i]))] for i in drawn]
+    drawn = [clusters[i] for i in rng.integers(len(clusters), size=len(clusters))]
+    return [[runs[j] for j in rng.integers(len(runs), size=len(runs))] if len(runs) > 1 else runs for runs in drawn]
 
 
 def _or_nan(statistic: Callable[[Any], float], sample: Any) -> float:

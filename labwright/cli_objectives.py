@@ -28,6 +28,7 @@ def bench_objectives(
     shared: Annotated[Path | None, typer.Option(help="Folder that every machine of the cluster sees.")] = None,
     most_minutes: Annotated[float | None, typer.Option(help="Begin no cell after so many minutes.")] = None,
     parts: Annotated[str, typer.Option(metavar="A,B", help="Any of cells, reference, ray.")] = "cells,reference,ray",
+    judge: Annotated[str, typer.Option(metavar="MODEL", help="Judges protocols if it orders known damage.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="One objective, with and without a model.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Show the objectives and what was measured.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for objectives.html, .csv, .json, .parquet.")] = None,
@@ -51,6 +52,7 @@ def bench_objectives(
             most_minutes=most_minutes,
             parts=names_of(parts),
             quick=quick,
+            judge=judge,
         )
     )
     loaded = load_config(config)
@@ -103,8 +105,9 @@ def _list(asked: Table, config: Config, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    rows = [
-        (o["id"], o["field"], "online" if o["online"] else "", f"{o['planned_measured']} of {o['planned']}", len(o["measured"]))
-        for o in found
-    ]  # fmt: skip
-    table(("objective", "field", "data", "planned cells measured", "cells in all"), rows)
+    head = ("objective", "field", "data", "planned cells measured", "cells in all")
+    rows = []
+    for o in found:
+        done_of = f"{o['planned_measured']} of {o['planned']}"
+        rows.append((o["id"], o["field"], "online" if o["online"] else "", done_of, len(o["measured"])))
+    table(head, rows)

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from labwright.errors import EngineMissing
+from labwright.eval.suites.cell_work import Work
+from labwright.eval.suites.local_engine import measure_here
 from labwright.eval.suites.objective_cells import Cell
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.shared_results import SharedResults
+
+CELL = Cell("a", "react", "org/m", 0)
 
 
 def row_of(cell: Cell, **values: Any) -> dict[str, Any]:
@@ -54,3 +60,19 @@ def fake_cell(cell: Cell, runs: Path, say: Callable[[str], None]) -> dict[str, A
 def begun(runs: Path, objective: str) -> int:
     """How often a cell of that objective was carried out."""
     return len(list(runs.glob(f"{objective}.*")))
+
+
+def put_many(path: Path, number: int) -> None:
+    """Append twenty rows that other processes append too."""
+    for i in range(20):
+        Rows(path).put_once({"kind": "cell", "name": str(i), "by": number, "text": "x" * 5000})
+
+
+def share(folder: Path, number: int) -> None:
+    """Write the row of a cell that other processes write too."""
+    SharedResults(folder).put(CELL, {"kind": "cell", "name": CELL.name, "by": number})
+
+
+def endless_table(runs: Path) -> None:
+    """A table of one cell that does not end."""
+    measure_here([Cell("forever", "react", "m", 0)], Work(run=fake_cell, runs=runs, keep=print, say=print), 1)

@@ -46,20 +46,21 @@ def _desk(m: Materials, state: RunState) -> solo.Desk:
 
 def one_shot(state: RunState, *, m: Materials) -> RunState:
     """The protocol in one answer."""
-    draft = solo.one_shot(_session(m), _desk(m, state))
-    moves = _with_tables(m, draft)
+    desk = _desk(m, state)
+    draft = solo.one_shot(_session(m), desk)
+    moves = _with_tables(m, desk, draft)
     use_dataset(m, draft.dataset)
     _write_up(m, solo.protocol_of(m.objective, draft.logic, draft.dataset, moves))
     return {"dataset": draft.dataset, "operators": [move.operator for move in moves]}
 
 
-def _with_tables(m: Materials, draft: solo.Draft) -> list[solo.Move]:
+def _with_tables(m: Materials, desk: solo.Desk, draft: solo.Draft) -> list[solo.Move]:
     """An enrichment that comes without its ranked list gets one, as ours does; one whose data has none is left out."""
     moves: list[solo.Move] = []
     for move in draft.moves:
         needed = OPERATORS[move.operator].requires.needs_table_of
         if needed and not {n.operator for n in moves} & set(needed):
-            able = [n for n in needed if n in solo.able(m.cards[draft.dataset])]
+            able = [n for n in needed if n in desk.able(draft.dataset)]
             if not able:
                 m.log.note(f"{move.operator} was left out: it works on a table that {draft.dataset} cannot give")
                 continue
@@ -205,7 +206,7 @@ def _looked(m: Materials, desk: solo.Desk, said: solo_react.Turn, change: RunSta
         name = said.arguments["data_set"]
         use_dataset(m, name)
         change["dataset"] = name
-        return f"in use; it can carry {', '.join(solo.able(m.cards[name]))}"
+        return f"in use; it can carry {', '.join(desk.able(name))}"
     if said.tool == solo_react.LOOK:
         change["seen"] = [said.arguments["data_set"]]
         return solo_react.look(desk, said.arguments["data_set"])

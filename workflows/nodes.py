@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from langgraph.graph import END
@@ -11,12 +12,12 @@ from langgraph.types import Send
 
 from labwright.agents import design, literature, programming
 from labwright.agents.analyses import choose_operators, ordered
-from labwright.agents.parameters import NAMED, named_features
+from labwright.agents.parameters import NAMED, lacks_a_name, named_features
 from labwright.agents.reviewer import refine
 from labwright.domain import Analysis, Dataset, Part, Protocol, Report, Review, Task
 from labwright.errors import RetractedEvidence
 from labwright.safety.code_screen import screen_code
-from labwright.tools.analysis.contracts import OPERATORS
+from labwright.tools.analysis.contracts import OPERATORS, feasible
 from labwright.tools.index import Index
 from labwright.workflows.criteria import details_stage, headings_stage, outlines_stage
 from labwright.workflows.data import data_folder
@@ -24,6 +25,9 @@ from labwright.workflows.materials import Materials
 from labwright.workflows.protocol_text import protocol_markdown
 from labwright.workflows.state import One, RunState
 from labwright.workflows.untrusted import keep_passages
+
+NAMES_OF = {"alteration": "alterations.txt"}
+"""Where the names of a kind stand in a data folder, when they are not its features."""
 
 
 def take_literature(state: RunState, *, m: Materials) -> RunState:
@@ -71,11 +75,16 @@ def choose_analyses(state: RunState, *, m: Materials) -> RunState:
     index = Index([(n, f"{c.title}. {c.answers}") for n, c in OPERATORS.items()], m.encode)
     card = m.cards[state["dataset"]]
     near = index.relevance(m.objective.text)
-    choices = choose_operators(m.sessions["design"], m.objective, card, near, m.guard)
+    nameless = [n for n, c in OPERATORS.items() if feasible(c, card) is None and _nameless(m, state["dataset"], n)]
+    choices = choose_operators(m.sessions["design"], m.objective, card, near, m.guard, without=nameless)
     m.store.write(m.store.folder / "analyses.json", [asdict(c) for c in choices])
     operators = ordered([c.id for c in choices if c.chosen])
     m.say(f"analyses: {', '.join(operators)}")
     return {"operators": operators}
+
+
+def _nameless(m: Materials, dataset: str, operator: str) -> bool:
+    return lacks_a_name(OPERATORS[operator], features_named(m, dataset, operator))
 
 
 def brief(state: RunState, m: Materials) -> design.Brief:
@@ -164,18 +173,17 @@ def detail(one: One, *, m: Materials) -> dict[str, Any]:
     return {"detailed": [part.id]}
 
 
-def features_named(m: Materials, dataset: str, operator: str) -> list[str]:
-    """Features of the data set that the objective names, where the operator takes any."""
+def features_named(m: Materials, dataset: str, operator: str) -> dict[str, list[str]]:
+    """Kind of parameter to the names of the data set that the objective names, for what the operator takes."""
     kinds = {p.kind for p in OPERATORS[operator].params} & set(NAMED)
     if not kinds:
-        return []
-    folder = data_folder(dataset, m.run_job)
-    if kinds & {"alteration", "drug"}:
-        return named_features(m.objective.brief(), list(m.cards[dataset].get("alterations") or []))
-    names = (
-        (folder / "features.txt").read_text(encoding="utf-8").split("\n") if (folder / "features.txt").is_file() else []
-    )
-    return named_features(m.objective.brief(), names)
+        return {}
+    folder, asked = data_folder(dataset, m.run_job), m.objective.brief()
+    return {kind: named_features(asked, _names(folder / NAMES_OF.get(kind, "features.txt"))) for kind in sorted(kinds)}
+
+
+def _names(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
 
 
 def assemble(state: RunState, *, m: Materials) -> RunState:

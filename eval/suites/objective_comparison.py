@@ -21,6 +21,8 @@ from labwright.eval.suites.objective_cells import BASELINES, DEFAULT_SEEDS, NO_M
 
 LEAST_VALID = 0.5
 """A workflow of which less than this share of tool calls is valid is no comparator: it could not use the tools."""
+RESAMPLES = 2000
+"""Of every bootstrap on rows of the table."""
 Points = Literal["code", "judged"]
 
 
@@ -51,11 +53,13 @@ def cells_of(rows: Sequence[Row], model: str | None = None) -> list[Row]:
 
 
 def main_model(rows: Sequence[Row]) -> str:
-    """The default model when ours was run with it, else the model of most of our cells; empty without any."""
-    count = Counter(r["model"] for r in rows if r["kind"] == KIND and r["workflow"] == OURS)
+    """The default model when ours was run with it, else that of most of our cells, else of most; empty without any."""
+    models = [r["model"] for r in rows if r["kind"] == KIND and r["workflow"] == OURS]
+    models = models or [r["model"] for r in rows if r["kind"] == KIND and r["model"] != NO_MODEL]
+    count: Counter[str] = Counter(models)
     if DEFAULT_MODEL in count or not count:
         return DEFAULT_MODEL if count else ""
-    return max(sorted(count), key=count.__getitem__)
+    return max(sorted(count), key=lambda name: count[name])
 
 
 def runs_of(cells: Sequence[Row], workflow: str) -> dict[str, list[Row]]:

@@ -18,8 +18,9 @@ from labwright.eval.intervals import (
 )
 from labwright.eval.protocol_findings import METRICS
 from labwright.eval.suites.figures import Row, figure
-from labwright.eval.suites.objective_cells import COMPARED, OURS
+from labwright.eval.suites.objective_cells import OURS
 from labwright.eval.suites.objective_comparison import (
+    RESAMPLES,
     Points,
     cells_of,
     comparators,
@@ -30,6 +31,8 @@ from labwright.eval.suites.objective_comparison import (
     share_of,
     tool_calls,
 )
+from labwright.eval.suites.objective_judging import with_judgements
+from labwright.workflows.baselines import COMPARED
 
 GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_ratios}
 
@@ -37,7 +40,8 @@ GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_r
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
     makers = (_macros, _best_baseline, _gains, _tool_calls, _ends_of_the_scale, _ray_speedup, _ray_kills)
-    return [{**one, "raw": raw} for make in makers for one in make(rows)]
+    scored = with_judgements(rows)
+    return [{**one, "raw": raw} for make in makers for one in make(scored)]
 
 
 def _ends(interval: tuple[float | None, float | None]) -> dict[str, float | None]:
@@ -67,7 +71,7 @@ def _macro(cells: Sequence[Row], workflow: str) -> dict[str, Any] | None:
     note = f"{n} cells on {len(runs)} objectives, micro {micro(shares):.3f}"
     note += f", {failed} runs ended with an error" if failed else ""
     macro = mean_of_means([*values.values()])
-    ends = _ends(cluster_bootstrap(values, mean_of_means))
+    ends = _ends(cluster_bootstrap(values, mean_of_means, RESAMPLES))
     return figure(f"level3_macro_{workflow}", macro, "share", len(runs), **ends, note=note)
 
 
@@ -86,11 +90,11 @@ def _best_baseline(rows: Sequence[Row]) -> list[dict[str, Any]]:
     note = f"{best}; ours on the same objectives {statistics.fmean(ours.values()):.3f}"
     note += f"; others: {others}" if others else ""
     note += "".join(f"; left out {o.workflow}: {o.reason}" for o in out)
-    ends = _ends(cluster_bootstrap({name: [v] for name, v in base.items()}, mean_of_means))
+    ends = _ends(cluster_bootstrap({name: [v] for name, v in base.items()}, mean_of_means, RESAMPLES))
     made = [figure("best_baseline_level3", value, "share", len(base), **ends, note=note)]
     lead = statistics.fmean(ours.values()) - value
     gap = {name: [ours[name] - base[name]] for name in ours}
-    ends = _ends(cluster_bootstrap(gap, mean_of_means))
+    ends = _ends(cluster_bootstrap(gap, mean_of_means, RESAMPLES))
     return [*made, figure("level3_over_best_baseline", lead, "share", len(base), **ends, note=f"ours less {best}")]
 
 
@@ -108,7 +112,7 @@ def _gains(rows: Sequence[Row]) -> list[dict[str, Any]]:
             f"{metric} {mine:.2f} against {theirs:.2f}" for metric, mine, theirs in each
         )
         for name, gain in GAINS.items():
-            value, interval = relative_gain(ours, base, gain)
+            value, interval = relative_gain(ours, base, gain, RESAMPLES)
             made.append(figure(prefix + name, value, "relative", len(ours), **_ends(interval), note=note))
     return made
 

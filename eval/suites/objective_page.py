@@ -19,6 +19,7 @@ from labwright.eval.protocol_findings import METRICS
 from labwright.eval.suites.cell_work import KIND
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.objective_comparison import share_of
+from labwright.eval.suites.objective_judging import with_judgements
 from labwright.eval.suites.objective_summary import models_of, report_of, summary
 from labwright.store import now
 
@@ -54,6 +55,7 @@ def write_results(rows: Sequence[Row], folder: Path, runs: Path, say: Callable[[
     Raises:
         DiskFull: the folder cannot be written.
     """
+    rows = with_judgements(rows)
     cells = [r for r in rows if r["kind"] == KIND]
     texts = {
         "json": json.dumps([*cells], indent=1, ensure_ascii=False),

@@ -11,8 +11,8 @@ from labwright.errors import MetricUndefined
 from labwright.eval.intervals import cluster_bootstrap, mean_of_means, micro, paired_difference, sign_flip, wilson
 from labwright.eval.protocol_findings import METRICS
 from labwright.eval.suites.figures import Row
-from labwright.eval.suites.objective_cells import COMPARED
 from labwright.eval.suites.objective_comparison import (
+    RESAMPLES,
     Points,
     cells_of,
     comparators,
@@ -23,6 +23,7 @@ from labwright.eval.suites.objective_comparison import (
     share_of,
     tool_calls,
 )
+from labwright.workflows.baselines import COMPARED
 
 
 def summary(rows: Sequence[Row], model: str | None = None) -> dict[str, Any]:
@@ -84,9 +85,9 @@ def _rates(runs: dict[str, list[Row]]) -> dict[str, Any]:
     values = {name: [r["level3_gold"] for r in each] for name, each in runs.items()}
     return {
         "macro": mean_of_means([*values.values()]),
-        "macro_ends": cluster_bootstrap(values, mean_of_means),
+        "macro_ends": cluster_bootstrap(values, mean_of_means, RESAMPLES),
         "micro": micro([*shares.values()]),
-        "micro_ends": cluster_bootstrap(shares, micro),
+        "micro_ends": cluster_bootstrap(shares, micro, RESAMPLES),
         "wilson": wilson(sum(s.hits for s in every), sum(s.n for s in every)),
     }
 
@@ -99,7 +100,7 @@ def _quality(runs: Sequence[Row], points: Points) -> list[float | None]:
 def _pair(cells: Sequence[Row], name: str) -> dict[str, Any] | None:
     ours, base = paired(cells, name)
     try:
-        difference, ends = paired_difference(ours, base)
+        difference, ends = paired_difference(ours, base, RESAMPLES)
         p = sign_flip(ours, base)
     except MetricUndefined:  # no objective is complete for both
         return None

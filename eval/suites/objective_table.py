@@ -47,6 +47,8 @@ class Table:
     """No cell is begun after so many minutes; those that run are let finish."""
     parts: tuple[str, ...] = PARTS
     quick: bool = False
+    judge: str = ""
+    """Backend or embedded model that judges the protocols, once it has ordered known damage; empty for none."""
 
 
 def checked(table: Table) -> Table:
@@ -118,6 +120,8 @@ def measure(table: Table, config: Config, say: Say, run: RunCell | None = None) 
     """
     checked(table)
     todo = planned(table, config)
+    if table.judge and table.judge not in known_models(config):
+        raise WrongUse(f"--judge {table.judge!r}: no such model; one of {', '.join(known_models(config))}")
     rows = Rows(rows_file(quick=table.quick))
     rows.path.parent.mkdir(parents=True, exist_ok=True)
     if note := rows.mend():
@@ -128,6 +132,10 @@ def measure(table: Table, config: Config, say: Say, run: RunCell | None = None) 
         work = _work(rows, config, (say, may_start, run))
         width = width_of(embedded=any(_is_embedded(cell.model, config) for cell in todo))
         broken = measure_cells(todo, rows, table, work, width)
+    if table.judge and may_start():
+        from labwright.eval.suites.objective_judging import measure_judge
+
+        measure_judge(rows, table.judge, config, say, may_start)
     if "reference" in table.parts and may_start():
         _reference(rows, say)
     if "ray" in table.parts and may_start():

@@ -62,7 +62,9 @@ def carry_out(cells: Sequence[Cell], work: Work, cluster: Cluster) -> list[Broke
     results = SharedResults(cluster.shared.resolve())
     cores = 1 if not cluster.address else cluster.cores_per_cell
     task = ray.remote(num_cpus=cores, max_retries=DEATHS, retry_exceptions=False)(measure_cell)
-    waiting, running, broken = list(cells), {}, list[Broken]()
+    waiting = list(cells)
+    running: dict[Any, Cell] = {}
+    broken: list[Broken] = []
     while waiting or running:
         slots = max(1, int(ray.cluster_resources().get("CPU", 0)) // cores)
         while waiting and len(running) < slots and work.may_start():

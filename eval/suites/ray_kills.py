@@ -46,17 +46,22 @@ def measure_kills(run: RunCell, cells: Sequence[Cell], shared: Path, kills: int,
     Returns:
         cells, kills, after_row (kills after a row was written), begun (times that a cell was begun), lost, doubled.
     """
+    with connected(Cluster(shared=shared, workers=WORKERS)):
+        return kills_during(run, cells, shared, kills, seed)
+
+
+def kills_during(run: RunCell, cells: Sequence[Cell], shared: Path, kills: int, seed: int = 0) -> Row:
+    """As `measure_kills`, inside `connected` to a cluster of our own."""
     made: list[Row] = []
     work = Work(run=run, runs=shared, keep=made.append, say=lambda text: None)
     cluster = Cluster(shared=shared, workers=WORKERS, linger_s=LINGER_S)
-    with connected(cluster):
-        killer = Killer(SharedResults(shared.resolve()), kills, random.Random(seed))  # noqa: S311  (moments, no secrets)
-        killer.start()
-        try:
-            carry_out(cells, work, cluster)
-        finally:
-            killer.ended.set()
-            killer.join()
+    killer = Killer(SharedResults(shared.resolve()), kills, random.Random(seed))  # noqa: S311  (moments, no secrets)
+    killer.start()
+    try:
+        carry_out(cells, work, cluster)
+    finally:
+        killer.ended.set()
+        killer.join()
     kept = Counter(row["name"] for row in made)
     files = len(list((shared / "rows").glob("[!.]*.json")))
     return {

@@ -18,6 +18,7 @@ GBSG = (
     "node-positive breast cancer, and is it associated with age, tumour size and grade?"
 )
 COMMAND = [sys.executable, "-m", "labwright.cli"]
+pytestmark = pytest.mark.xdist_group("commands")  # runs beside one another would wait for the compute lease
 
 
 def labwright(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -121,7 +121,7 @@ def test_a_whole_run_with_the_smallest_model_holds_together(sandbox, tmp_path):
         "German Breast Cancer Study Group: does hormone therapy change the time to recurrence of patients with "
         "node-positive breast cancer?"
     )
-    (tmp_path / "labwright.toml").write_text("[literature]\nhelpfulness = 1.0\nkeep = 1\n")
+    (tmp_path / "labwright.toml").write_text("[literature]\ncandidates = 3\nhelpfulness = 1.0\nkeep = 1\n")
     done = subprocess.run(
         [sys.executable, "-m", "labwright.cli", "run", objective, "--json"],
         cwd=tmp_path, env={**os.environ, "LABWRIGHT_MODEL": SMALL}, capture_output=True, text=True, timeout=500,

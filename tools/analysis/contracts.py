@@ -12,11 +12,12 @@ from labwright.tools.analysis.card_columns import usable_covariates, usable_grou
 from labwright.tools.analysis.contract_types import OperatorContract, OutputSpec, Param, Requirement
 from labwright.tools.analysis.contracts_cohort import COHORT_CONTRACTS
 from labwright.tools.analysis.contracts_expression import EXPRESSION_CONTRACTS
-from labwright.tools.analysis.params import param_schema, validate_params
+from labwright.tools.analysis.params import Names, param_schema, validate_params
 from labwright.tools.analysis.rendering import render_script
 
 __all__ = [
     "OPERATORS",
+    "Names",
     "OperatorContract",
     "OutputSpec",
     "Param",
