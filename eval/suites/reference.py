@@ -109,11 +109,12 @@ def judged(objective: ObjectiveFile, run_job: RunJob, folder: Path) -> Outcome:
     Args:
         objective: an offline one.
         run_job: runs a job in a sandbox.
-        folder: an empty one, for the outputs.
+        folder: an empty one, made if absent, for the outputs.
 
     Raises:
         RunFailed: the script or the checks did not end well, or a table lacks a column of a gold check.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     inputs = {name: data_folder(name, run_job) for name in objective.datasets_allowed}
     inputs |= {GENE_SETS: data_folder(GENE_SETS, run_job)} if _needs_sets(objective) else {}
     real = folder / REAL
