@@ -38,7 +38,8 @@ for _ in range(8):
         os.unlink(sys.argv[1])
 """
 WAIT_IN_A_THREAD = """
-import signal, threading
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from labwright.lease import compute_lease, stop_waiting
 
 def interrupted(signum, frame):
@@ -53,13 +54,13 @@ def work():
         print("gave up", flush=True)
 
 signal.signal(signal.SIGTERM, interrupted)
-thread = threading.Thread(target=work)
-thread.start()
 try:
-    print("asks", flush=True)
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:  # its end waits for the work, as that of the graph's executor does
+        wanted = pool.submit(work)
+        print("asks", flush=True)
+        wanted.result()
 except KeyboardInterrupt:
-    thread.join()  # as an executor does at its end
+    pass
 """
 Child = subprocess.Popen[bytes]
 
