@@ -18,6 +18,7 @@ from labwright.config import Config
 from labwright.errors import LabwrightError, NoLiterature, SomethingMissing
 from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.suites import document
+from labwright.eval.suites.rows import Rows
 from labwright.store import RunStore, file_name, list_runs
 from labwright.workflows.control import Options, start
 
@@ -46,7 +47,8 @@ def shared_literature(objective: ObjectiveFile, model: str, config: Config, runs
         packed = _packed(name)
         if packed is None:
             packed = _read(objective, name, config, runs, say)
-            _append(packed, folder.parent / "file.lock")
+            FILE.parent.mkdir(parents=True, exist_ok=True)
+            Rows(FILE).put_once(packed)
         text = json.dumps(packed["files"], sort_keys=True)
         if not (folder / "papers").is_dir():
             _unpack(packed["files"], folder)
@@ -54,10 +56,7 @@ def shared_literature(objective: ObjectiveFile, model: str, config: Config, runs
 
 
 def _packed(name: str) -> dict[str, Any] | None:
-    if not FILE.is_file():
-        return None
-    rows = (json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines())
-    return next((row for row in rows if row["name"] == name), None)
+    return next((row for row in Rows(FILE).all() if row["name"] == name), None)
 
 
 def _read(objective: ObjectiveFile, name: str, config: Config, runs: Path, say: Say) -> dict[str, Any]:
@@ -90,12 +89,6 @@ def _read(objective: ObjectiveFile, name: str, config: Config, runs: Path, say: 
         "generated_tokens": record.generated_tokens,
         "files": files,
     }
-
-
-def _append(row: dict[str, Any], lock: Path) -> None:
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock), FILE.open("a", encoding="utf-8") as out:
-        out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _unpack(files: dict[str, str], folder: Path) -> None:
