@@ -17,7 +17,7 @@ from typing import Any
 from labwright.errors import SomethingMissing
 from labwright.eval.suites.cell_work import Broken, RunCell, Work, checked
 from labwright.eval.suites.objective_cells import Cell
-from labwright.lease import lease_is_exclusive
+from labwright.lease import lease_is_exclusive, stop_waiting
 
 DEATHS = 3
 """A cell whose process died so often is given up for this time."""
@@ -140,6 +140,7 @@ class _Pool:
 
 def _carry_out(pipe: Any, run: RunCell, cell: Cell, runs: Path) -> None:
     """What a cell's process does."""
+    signal.signal(signal.SIGINT, _interrupted)  # a table in the background ignores it, and hands that on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         row = run(cell, runs, lambda text: pipe.send(("say", text)))
@@ -151,6 +152,11 @@ def _carry_out(pipe: Any, run: RunCell, cell: Cell, runs: Path) -> None:
         pipe.send(("broken", f"{type(error).__name__}: {' '.join(str(error).split())}"))
     else:
         pipe.send(("row", row))
+
+
+def _interrupted(signum: int, frame: Any) -> None:
+    stop_waiting()
+    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from labwright.config import DEFAULT_MODEL, ROLES, AllowanceConfig, BackendConfig, Config
 from labwright.domain import RunRecord, TaskResult
-from labwright.errors import DiskFull, LabwrightError, SandboxBroken, SomethingMissing
+from labwright.errors import DiskFull, SandboxBroken, SomethingMissing
 from labwright.eval.execution import artefacts_of, verdicts
 from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.protocol_file import read_protocol
@@ -58,8 +58,8 @@ def run_cell(cell: Cell, runs: Path, say: Say, config: Config | None = None) -> 
         _carry(cell, asked, playing.model_copy(update={"allowance": ALLOWANCE}), (home, folder), say)
     except (SomethingMissing, DiskFull, SandboxBroken):
         raise
-    except LabwrightError as error:
-        failed = f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001  (a workflow that breaks down has failed; leaving it out would flatter it)
+        failed = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     made = list_runs(home)
     head = {"kind": "cell", "name": cell.name, "commit": document.commit()[:12], "literature": digest}
     about = {"field": asked.field, "objective": cell.objective, "workflow": cell.workflow}
