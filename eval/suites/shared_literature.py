@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from labwright.config import Config
-from labwright.errors import LabwrightError, NoLiterature, SomethingMissing
+from labwright.errors import NoLiterature
 from labwright.eval.objective_file import ObjectiveFile
 from labwright.eval.suites import document
 from labwright.eval.suites.rows import Rows
@@ -38,7 +38,7 @@ def shared_literature(objective: ObjectiveFile, model: str, config: Config, runs
         say: shows progress.
 
     Raises:
-        SomethingMissing: the literature is not there yet and a model or the engine is missing.
+        LabwrightError: the literature is not there yet and could not be read; that none was found is no error.
     """
     name = f"{objective.id}/{model}"
     folder = runs / "literature" / file_name(name)
@@ -65,12 +65,8 @@ def _read(objective: ObjectiveFile, name: str, config: Config, runs: Path, say: 
     failed = ""
     try:
         start(objective.asked, config, home, Options(workflow="literature", say=say))
-    except SomethingMissing:
-        raise
     except NoLiterature as error:
         failed = str(error)  # nothing was found: the workflows go on without sources, all of them
-    except LabwrightError as error:
-        failed = f"{type(error).__name__}: {error}"
     record = list_runs(home)[-1]
     folder = RunStore.open(home, record.id).folder
     files = {

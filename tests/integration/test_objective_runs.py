@@ -17,7 +17,7 @@ from labwright.workflows import control
 
 pytestmark = pytest.mark.docker
 RULES = [
-    {"match": "does the question ask to harm", "probabilities": {"no": 1.0}},
+    {"match": "ask for help to", "probabilities": {"no": 1.0}},
     {"match": "Answer yes or no", "probabilities": {"yes": 0.9, "no": 0.1}},
     {"match": "one digit from 1 to 5", "probabilities": {"4": 0.7, "5": 0.3}},
     {"match": "high, medium or low", "probabilities": {"high": 0.8, "medium": 0.2}},
