@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import Field, StringConstraints, create_model
 
 from labwright.agents.analyses import ordered, upstream_of
 from labwright.agents.grounding import disagreement
 from labwright.agents.literature import GRADES
 from labwright.agents.parameters import describe, fill
 from labwright.agents.prompting import prompt
+from labwright.agents.schemas import Answer
 from labwright.agents.search import dataset_brief
 from labwright.agents.texts import instruction, whole
 from labwright.agents.untrusted import Guard
@@ -31,11 +32,7 @@ LOGIC, PURPOSE, OUTLINE, DETAILS = 300, 150, 260, 320
 """Most characters of the text fields."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Outline(_Answer):
+class Outline(Answer):
     """What a part does."""
 
     outline: Annotated[str, StringConstraints(pattern=instruction(30, OUTLINE))]
@@ -146,14 +143,14 @@ def headings(session: Session | None, brief: Brief, protocol: Protocol, advice: 
     n = len(protocol.parts)
     part = create_model(
         "Heading",
-        __base__=_Answer,
+        __base__=Answer,
         title=(Annotated[str, StringConstraints(min_length=8, max_length=70)], ...),
         purpose=(Annotated[str, StringConstraints(min_length=20, max_length=PURPOSE)], ...),
         sources=(source_codes(brief.sources), ...),
     )
     schema = create_model(
         "Headings",
-        __base__=_Answer,
+        __base__=Answer,
         logic=(Annotated[str, StringConstraints(min_length=30, max_length=LOGIC)], ...),
         parts=(list[part], Field(min_length=n, max_length=n)),
     )

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, create_model
+from pydantic import StringConstraints, create_model
 
 from labwright.agents.design import DETAILS, LOGIC, PURPOSE, Brief, details, source_codes
 from labwright.agents.grounding import disagreement
 from labwright.agents.parameters import describe, given, listing, preferred
 from labwright.agents.prompting import prompt
-from labwright.agents.schemas import model_of
+from labwright.agents.schemas import Answer, model_of, text
 from labwright.agents.texts import instruction, whole
 from labwright.domain import Part, Protocol
 from labwright.errors import AnswerInvalid
 from labwright.models.ask import Session, ask
 from labwright.tools.analysis.contracts import OPERATORS, Names, param_schema, validate_params
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 def whole_protocol(
@@ -41,15 +37,6 @@ def whole_protocol(
     names = [p.steps[0].operator for p in protocol.parts]
     settled = {n: given(OPERATORS[n], features[n]) for n in names}
     schemas = {n: param_schema(OPERATORS[n], brief.card, features[n], chosen=settled[n]) for n in names}
-    fields = {
-        "title": (Annotated[str, StringConstraints(min_length=8, max_length=80)], ...),
-        "purpose": (Annotated[str, StringConstraints(min_length=10, max_length=PURPOSE)], ...),
-        "details": (Annotated[str, StringConstraints(pattern=instruction(40, DETAILS))], ...),
-        "sources": (source_codes(brief.sources), ...),
-    }
-    parts = {f"part_{i}": (model_of(f"Part{i}", schemas[n], **fields), ...) for i, n in enumerate(names, start=1)}
-    logic = (Annotated[str, StringConstraints(min_length=30, max_length=LOGIC)], ...)
-    schema = create_model("WholeProtocol", __base__=_Answer, logic=logic, **parts)  # type: ignore[call-overload]
     listed = "\n".join(
         f"{i}. {OPERATORS[n].title}. Its method, which is fixed: {OPERATORS[n].procedure} Parameters:\n"
         f"{listing(schemas[n], brief.card)}"
@@ -63,7 +50,7 @@ def whole_protocol(
         advice=advice,
     )
     try:
-        answer = ask(session, asked, schema, max_tokens=120 + 190 * len(names))
+        answer = ask(session, asked, _answer(brief, schemas), max_tokens=120 + 190 * len(names))
     except AnswerInvalid:
         session.log.decide("whole protocol", "fallback", len(names))
         return whole_protocol(None, brief, protocol, features)
@@ -73,6 +60,19 @@ def whole_protocol(
         for i, (part, n) in enumerate(zip(protocol.parts, names, strict=True), start=1)
     )
     return protocol.model_copy(update={"logic": whole(said["logic"], LOGIC), "parts": done})
+
+
+def _answer(brief: Brief, schemas: Mapping[str, dict[str, Any]]) -> Any:
+    """The schema of all parts, from those of their parameters."""
+    fields = {
+        "title": (text(8, 80), ...),
+        "purpose": (text(10, PURPOSE), ...),
+        "details": (Annotated[str, StringConstraints(pattern=instruction(40, DETAILS))], ...),
+        "sources": (source_codes(brief.sources), ...),
+    }
+    parts = {f"part_{i}": (model_of(f"Part{i}", schemas[n], **fields), ...) for i, n in enumerate(schemas, start=1)}
+    logic = (text(30, LOGIC), ...)
+    return create_model("WholeProtocol", __base__=Answer, logic=logic, **parts)  # type: ignore[call-overload]
 
 
 def _filled(  # noqa: PLR0913  (one part of the answer, and what it is checked against)

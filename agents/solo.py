@@ -9,15 +9,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import BaseModel, create_model
 
 from labwright.agents.analyses import ORDER
 from labwright.agents.design import Source
 from labwright.agents.parameters import given, lacks_a_name, preferred
 from labwright.agents.prompting import prompt
-from labwright.agents.schemas import model_of
+from labwright.agents.schemas import Answer, any_of, list_of, model_of, one_of, text
 from labwright.agents.search import dataset_brief
 from labwright.agents.texts import whole
 from labwright.agents.untrusted import Guard
@@ -85,32 +85,6 @@ class Draft:
     moves: tuple[Move, ...]
 
 
-class Answer(BaseModel):
-    """Base of the answers."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-def one_of(names: Sequence[str]) -> Any:
-    """Type of one of several names."""
-    return Literal[tuple(names)]
-
-
-def any_of(schemas: Sequence[type[BaseModel]]) -> Any:
-    """Type of one of several answers."""
-    return Union[tuple(schemas)]  # noqa: UP007
-
-
-def list_of(kind: Any, least: int, most: int) -> Any:
-    """Type of a list of `least` to `most` of a kind."""
-    return Annotated[list[kind], Field(min_length=least, max_length=most)]
-
-
-def text(least: int, most: int) -> Any:
-    """Type of a text of `least` to `most` characters."""
-    return Annotated[str, StringConstraints(min_length=least, max_length=most)]
-
-
 def analyses_listing() -> str:
     """Every analysis with what it answers and what it takes."""
     lines = []
@@ -160,6 +134,30 @@ def one_shot(session: Session, desk: Desk) -> Draft:
     Raises:
         AnswerInvalid: the model gave none.
     """
+    asked = prompt("one_shot").render(
+        objective=desk.objective.brief(),
+        datasets=desk.datasets(),
+        analyses=analyses_listing(),
+        sources=desk.titles(),
+    )
+    answer = ask(session, asked, _any_protocol(desk), max_tokens=780)
+    said = answer.value.model_dump()["protocol"]
+    session.log.tool_call(f"{answer.name}: data set", valid=True)
+    known = {s.code: s for s in desk.sources}
+    moves = []
+    for number, step in enumerate(said["analyses"]):
+        operator = step.pop("analysis")
+        title, details, cited = (step.pop(k) for k in ("title", "details", "sources"))
+        parameters = called(session, desk, said["data_set"], operator, step, f"{answer.name}: {number}")
+        refs = tuple(known[c].ref() for c in dict.fromkeys(cited))
+        moves.append(
+            Move(operator=operator, parameters=parameters, title=title, details=whole(details, DETAILS), refs=refs)
+        )
+    return Draft(said["data_set"], whole(said["logic"], LOGIC), tuple(moves))
+
+
+def _any_protocol(desk: Desk) -> type[BaseModel]:
+    """The schema of a protocol on any one of the data sets."""
     codes = _codes(desk)
     extra = {"title": (text(8, TITLE), ...), "details": (text(30, DETAILS), ...), "sources": (codes, ...)}
     whole_protocols = [
@@ -179,27 +177,7 @@ def one_shot(session: Session, desk: Desk) -> Draft:
         )
         for name in desk.order()
     ]
-    schema = create_model("WholeProtocol", __base__=Answer, protocol=(any_of(whole_protocols), ...))
-    asked = prompt("one_shot").render(
-        objective=desk.objective.brief(),
-        datasets=desk.datasets(),
-        analyses=analyses_listing(),
-        sources=desk.titles(),
-    )
-    answer = ask(session, asked, schema, max_tokens=780)
-    said = answer.value.model_dump()["protocol"]
-    session.log.tool_call(f"{answer.name}: data set", valid=True)
-    known = {s.code: s for s in desk.sources}
-    moves = []
-    for number, step in enumerate(said["analyses"]):
-        operator = step.pop("analysis")
-        title, details, cited = (step.pop(k) for k in ("title", "details", "sources"))
-        parameters = called(session, desk, said["data_set"], operator, step, f"{answer.name}: {number}")
-        refs = tuple(known[c].ref() for c in dict.fromkeys(cited))
-        moves.append(
-            Move(operator=operator, parameters=parameters, title=title, details=whole(details, DETAILS), refs=refs)
-        )
-    return Draft(said["data_set"], whole(said["logic"], LOGIC), tuple(moves))
+    return create_model("WholeProtocol", __base__=Answer, protocol=(any_of(whole_protocols), ...))
 
 
 def _codes(desk: Desk) -> Any:

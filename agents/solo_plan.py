@@ -9,17 +9,8 @@ from pydantic import create_model
 
 from labwright.agents.analyses import ORDER
 from labwright.agents.prompting import prompt
-from labwright.agents.solo import (
-    LOGIC,
-    MOST_ANALYSES,
-    NONE,
-    Answer,
-    Desk,
-    analyses_listing,
-    list_of,
-    one_of,
-    text,
-)
+from labwright.agents.schemas import Answer, list_of, one_of, text
+from labwright.agents.solo import LOGIC, MOST_ANALYSES, NONE, Desk, analyses_listing
 from labwright.agents.texts import whole
 from labwright.models.ask import Session, ask
 from labwright.tools.analysis.contracts import OPERATORS, feasible

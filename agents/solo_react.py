@@ -9,16 +9,8 @@ from typing import Any
 from pydantic import BaseModel, create_model
 
 from labwright.agents.prompting import prompt
-from labwright.agents.solo import (
-    DETAILS,
-    Answer,
-    Desk,
-    analyses_listing,
-    any_of,
-    one_of,
-    text,
-    tool_call,
-)
+from labwright.agents.schemas import Answer, any_of, one_of, text
+from labwright.agents.solo import DETAILS, Desk, analyses_listing, tool_call
 from labwright.agents.texts import whole
 from labwright.models.ask import Session, ask
 from labwright.tools.analysis.contracts import OPERATORS
