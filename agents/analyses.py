@@ -28,7 +28,7 @@ ORDER = (
 MOST_OPERATORS = 3
 LEAST_PROBABILITY = 0.5
 LEAST_SHARE = 0.5
-"""An analysis after the first is chosen at this share of the first one's score or above."""
+"""An analysis after the first is chosen at this share of the greatest similarity or above."""
 
 
 def choose_operators(  # noqa: PLR0913  (who, what for, with which data, and what is left out)
@@ -78,11 +78,16 @@ def choose_operators(  # noqa: PLR0913  (who, what for, with which data, and wha
 
 
 def _select(ranked: Sequence[Choice]) -> set[str]:
-    """The best candidate, and those near it that the model does not say no to."""
+    """The best candidate, and those whose similarity is near the greatest and that the model does not say no to.
+
+    The fused score only ranks: its zero is the mean of the candidates, so a share of it means nothing, and of two
+    candidates it would never take both.
+    """
     chosen = [c.id for c in ranked[:1]]
+    greatest = max((c.similarity for c in ranked), default=0.0)
     for candidate in ranked[1:]:
         willing = candidate.probability is None or candidate.probability >= LEAST_PROBABILITY
-        near = candidate.score > 0 and candidate.score >= LEAST_SHARE * ranked[0].score
+        near = candidate.similarity > 0 and candidate.similarity >= LEAST_SHARE * greatest
         if len(chosen) < MOST_OPERATORS and willing and near:
             chosen.append(candidate.id)
     for name in list(chosen):

@@ -9,14 +9,14 @@ from pydantic import StringConstraints, create_model
 
 from labwright.agents.design import DETAILS, LOGIC, PURPOSE, Brief, details, source_codes
 from labwright.agents.grounding import disagreement
-from labwright.agents.parameters import describe, given, listing, preferred
+from labwright.agents.parameters import describe, fitted, given, listing
 from labwright.agents.prompting import prompt
 from labwright.agents.schemas import Answer, model_of, text
 from labwright.agents.texts import instruction, whole
 from labwright.domain import Part, Protocol
 from labwright.errors import AnswerInvalid
 from labwright.models.ask import Session, ask
-from labwright.tools.analysis.contracts import OPERATORS, Names, param_schema, validate_params
+from labwright.tools.analysis.contracts import OPERATORS, Names, param_schema
 
 
 def whole_protocol(
@@ -56,7 +56,7 @@ def whole_protocol(
         return whole_protocol(None, brief, protocol, features)
     said = answer.value.model_dump()
     done = tuple(
-        _filled(session, brief, part, said[f"part_{i}"], settled[n], features[n], answer.name)
+        _filled(session, brief, part, said[f"part_{i}"], features[n], answer.name)
         for i, (part, n) in enumerate(zip(protocol.parts, names, strict=True), start=1)
     )
     return protocol.model_copy(update={"logic": whole(said["logic"], LOGIC), "parts": done})
@@ -80,18 +80,13 @@ def _filled(  # noqa: PLR0913  (one part of the answer, and what it is checked a
     brief: Brief,
     part: Part,
     said: dict[str, Any],
-    settled: Mapping[str, Any],
     features: Names,
     name: str,
 ) -> Part:
     contract = OPERATORS[part.steps[0].operator]
     texts = {k: said.pop(k) for k in ("title", "purpose", "details", "sources")}
-    try:
-        values = validate_params(contract, brief.card, {**settled, **said})
-        session.log.tool_call(f"{name}: {part.id}", valid=True)
-    except ValueError:
-        session.log.tool_call(f"{name}: {part.id}", valid=False)
-        values = preferred(brief.objective, contract, brief.card, features)
+    called = f"{name}: {part.id}"
+    values = fitted(session, brief.objective, contract, brief.card, features, values=said, name=called)
     plain = describe(contract, values, brief.card)
     if disagreement(texts["details"], contract, f"{brief.ours()} {plain}"):
         session.log.decide(f"{part.id}: details", "code")

@@ -165,15 +165,59 @@ def fill(  # noqa: PLR0913  (who, what for, with which data, and how it is asked
     return Filled(preferred(objective, contract, card, features), None)
 
 
-def repair(
+def fitted(  # noqa: PLR0913  (whose values, and what they are checked against)
+    session: Session,
+    objective: Objective,
+    contract: OperatorContract,
+    card: Mapping[str, Any],
+    features: Names,
+    *,
+    values: Mapping[str, Any],
+    name: str,
+) -> dict[str, Any]:
+    """Parameters out of a larger answer, checked; values that do not fit are sent back once, as `fill` does.
+
+    Args:
+        session: who gave them.
+        objective: the question.
+        contract: the operator.
+        card: the data set.
+        features: features that the objective names.
+        values: parameters by name.
+        name: under which the tool call is recorded.
+    """
+    settled = given(contract, features)
+    try:
+        valid = validate_params(contract, card, {**settled, **values})
+    except ValueError as error:
+        session.log.tool_call(name, valid=False)
+        again = repair(session, contract, card, {**settled, **values}, str(error), features=features)
+        return again or preferred(objective, contract, card, features)
+    session.log.tool_call(name, valid=True)
+    return valid
+
+
+def repair(  # noqa: PLR0913  (who, what for, with which data, and what was tried)
     session: Session,
     contract: OperatorContract,
     card: Mapping[str, Any],
     previous: Mapping[str, Any],
     error: str,
+    *,
+    features: Names | None = None,
 ) -> dict[str, Any] | None:
-    """Other parameters after a failed attempt; None when the model has nothing new to offer."""
-    schema = param_schema(contract, card)
+    """Other parameters after a failed attempt; None when the model has nothing new to offer.
+
+    Args:
+        session: who is asked.
+        contract: the operator.
+        card: the data set.
+        previous: what was tried.
+        error: how it failed.
+        features: features that the objective names; None leaves those of `previous` out of account.
+    """
+    settled = {} if features is None else given(contract, features)
+    schema = param_schema(contract, card, features or (), chosen=settled)
     if not schema["properties"]:
         return None
     asked = prompt("repair_parameters").render(
@@ -187,7 +231,8 @@ def repair(
     except AnswerInvalid:
         return None
     try:
-        fixed = validate_params(contract, card, {**answer.value.model_dump(), "seed": previous.get("seed", 0)})
+        said = {**settled, **answer.value.model_dump(), "seed": previous.get("seed", 0)}
+        fixed = validate_params(contract, card, said)
     except ValueError:
         session.log.tool_call(answer.name, valid=False)
         return None

@@ -15,7 +15,7 @@ from pydantic import BaseModel, create_model
 
 from labwright.agents.analyses import ORDER
 from labwright.agents.design import Source
-from labwright.agents.parameters import given, lacks_a_name, preferred
+from labwright.agents.parameters import fitted, given, lacks_a_name
 from labwright.agents.prompting import prompt
 from labwright.agents.schemas import Answer, any_of, list_of, model_of, one_of, text
 from labwright.agents.search import dataset_brief
@@ -24,7 +24,7 @@ from labwright.agents.untrusted import Guard
 from labwright.domain import Objective, Part, Protocol, Ref, Step
 from labwright.models.ask import Session, ask
 from labwright.models.prompt_file import Material
-from labwright.tools.analysis.contracts import OPERATORS, Names, feasible, param_schema, validate_params
+from labwright.tools.analysis.contracts import OPERATORS, Names, feasible, param_schema
 
 MOST_ANALYSES = 4
 LOGIC, TITLE, DETAILS = 240, 80, 240
@@ -107,7 +107,7 @@ def tool_call(desk: Desk, dataset: str, operator: str, field: str, **extra: Any)
 def called(  # noqa: PLR0913  (who called which tool on what, with which values)
     session: Session, desk: Desk, dataset: str, operator: str, values: Mapping[str, Any], name: str
 ) -> dict[str, Any]:
-    """The parameters of a tool call, checked; values that do not fit fall to the rules that stand behind ours.
+    """The parameters of a tool call, checked.
 
     Args:
         session: whose call it is.
@@ -117,15 +117,8 @@ def called(  # noqa: PLR0913  (who called which tool on what, with which values)
         values: parameters by name, as the model gave them.
         name: under which the call is recorded.
     """
-    contract, card = OPERATORS[operator], desk.cards[dataset]
-    features = desk.features(dataset, operator)
-    try:
-        valid = validate_params(contract, card, {**given(contract, features), **values})
-    except ValueError:
-        session.log.tool_call(name, valid=False)
-        return preferred(desk.objective, contract, card, features)
-    session.log.tool_call(name, valid=True)
-    return valid
+    contract, features = OPERATORS[operator], desk.features(dataset, operator)
+    return fitted(session, desk.objective, contract, desk.cards[dataset], features, values=values, name=name)
 
 
 def one_shot(session: Session, desk: Desk) -> Draft:

@@ -55,9 +55,9 @@ def one_shot(state: RunState, *, m: Materials) -> RunState:
 
 
 def _with_tables(m: Materials, desk: solo.Desk, draft: solo.Draft) -> list[solo.Move]:
-    """An enrichment that comes without its ranked list gets one, as ours does; one whose data has none is left out."""
+    """An enrichment comes after its ranked list and gets one where there is none, if the data can give it."""
     moves: list[solo.Move] = []
-    for move in draft.moves:
+    for move in sorted(draft.moves, key=lambda n: bool(OPERATORS[n.operator].requires.needs_table_of)):
         needed = OPERATORS[move.operator].requires.needs_table_of
         if needed and not {n.operator for n in moves} & set(needed):
             able = [n for n in needed if n in desk.able(draft.dataset)]

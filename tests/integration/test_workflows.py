@@ -108,10 +108,23 @@ def test_an_agent_that_repeats_a_call_is_told_so_and_the_analysis_is_not_run_aga
 def test_parameters_that_do_not_fit_the_data_fall_to_the_rules_and_count_as_an_invalid_call(tmp_path):
     wrong = {**WHOLE["protocol"]["analyses"][0], "group_column": "none"}
     rules = [{"match": "whole dry-lab", "reply": {"protocol": {**WHOLE["protocol"], "analyses": [wrong]}}}]
+    rules.append({"match": "Choose parameters that avoid", "reply": "I cannot."})
     m = materials(tmp_path, rules=rules, workflow="one_shot")
     assert invoke(m, review=False) == "done"
     assert m.log.tool_calls() == (1, 2)
     assert protocol_in(tmp_path).parts[0].steps[0].parameters["group_column"] is not None
+
+
+def test_parameters_that_do_not_fit_are_sent_back_once_as_ours_are(tmp_path):
+    wrong = {**WHOLE["protocol"]["analyses"][0], "group_column": "none"}
+    rules = [
+        {"match": "whole dry-lab", "reply": {"protocol": {**WHOLE["protocol"], "analyses": [wrong]}}},
+        {"match": "Choose parameters that avoid", "reply": {"group_column": "menopause"}},
+    ]
+    m = materials(tmp_path, rules=rules, workflow="one_shot")
+    assert invoke(m, review=False) == "done"
+    assert m.log.tool_calls() == (2, 3)
+    assert protocol_in(tmp_path).parts[0].steps[0].parameters["group_column"] == "menopause"
 
 
 def test_an_agent_that_cannot_answer_fails_and_says_so(tmp_path):

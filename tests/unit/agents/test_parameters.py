@@ -9,6 +9,7 @@ from labwright.agents.parameters import (
     Filled,
     describe,
     fill,
+    fitted,
     given,
     lacks_a_name,
     listing,
@@ -198,6 +199,19 @@ def test_a_repair_gives_other_parameters_and_keeps_the_seed(tmp_path):
 )
 def test_a_repair_that_offers_nothing_new_is_none(tmp_path, reply):
     assert repaired(tmp_path, reply)[0] is None
+
+
+@pytest.mark.parametrize(
+    ("again", "column", "calls"),
+    [("menopause", "menopause", (1, 2)), ("shoe_size", "hormone_therapy", (0, 1)), ("none", "hormone_therapy", (0, 2))],
+)
+def test_values_of_a_larger_answer_that_do_not_fit_are_sent_back_once_then_rules_decide(tmp_path, again, column, calls):
+    writer = session(tmp_path, {"match": "Choose parameters", "reply": {"group_column": again}})
+    values = {"group_column": "none", "feature": "none"}
+    question = Objective(text="Does hormone therapy prolong recurrence-free survival?")
+    made = fitted(writer, question, CURVES, GBSG2, (), values=values, name="whole protocol")
+    assert made == {"group_column": column, "feature": None, "seed": 0}
+    assert writer.log.tool_calls() == calls
 
 
 def test_an_analysis_without_parameters_cannot_be_repaired_by_them(tmp_path):
