@@ -120,7 +120,8 @@ def test_an_analysis_that_the_model_says_no_to_is_not_added(tmp_path):
     similarity = dict.fromkeys(OPERATORS, 0.0) | {"survival_curves": 0.6, "cox_regression": 0.59}
     chosen = {c.id: c.probability for c in choose_operators(says_no, OBJECTIVE, GBSG2, similarity, GUARD) if c.chosen}
     assert chosen == {"survival_curves": 0.4}
-    says_yes = session(tmp_path, {"match": "Answer yes or no", "probabilities": {"yes": 0.6, "no": 0.4}})
+    (tmp_path / "yes").mkdir()
+    says_yes = session(tmp_path / "yes", {"match": "Answer yes or no", "probabilities": {"yes": 0.6, "no": 0.4}})
     assert all(c.chosen for c in choose_operators(says_yes, OBJECTIVE, GBSG2, similarity, GUARD))
 
 
