@@ -1,0 +1,171 @@
+"""What members say to closed questions, kept in a folder a member and question at a time, so that it resumes.
+
+The folder holds `questions.jsonl` and `scores/<member>.jsonl`, one line a question: the probability of each label,
+tokens and seconds. A line is whole or ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labwright.errors import WrongUse
+from labwright.models.ask import Session, choose
+from labwright.models.diversity import Floats
+from labwright.models.prompt_file import Material, load_prompt
+from labwright.models.topla.questions import Question, read_questions
+
+FLOOR = 1e-6
+"""Least probability of a label, so that its logarithm is a number."""
+FENCE = "text"
+Report = Callable[[str, int, int], None]
+"""Called with the member, questions done, questions in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Scores of all members on the same questions."""
+
+    questions: tuple[Question, ...]
+    members: tuple[str, ...]
+    scores: Floats
+    """Shape (n, S, C): log-probability of each label, normalised over the labels."""
+    unanswered: dict[str, int]
+    """Member to the number of questions on which it gave the labels no mass; those count as even odds."""
+    seconds: dict[str, float]
+    """Member to mean seconds a question."""
+    tokens: dict[str, float]
+    """Member to mean tokens a question, prompt and answer."""
+
+
+def prepare(folder: Path, questions: Sequence[Question]) -> None:
+    """Make the folder for these questions; one that holds others is refused.
+
+    Raises:
+        WrongUse: the folder was made for other questions.
+    """
+    text = "".join(q.model_dump_json() + "\n" for q in questions)
+    path = folder / "questions.jsonl"
+    if path.is_file():
+        if path.read_text(encoding="utf-8") != text:
+            raise WrongUse(f"{folder}: holds answers to other questions; name another folder")
+        return
+    (folder / "scores").mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def collect(folder: Path, member: str, session: Session, report: Report = lambda *_: None) -> None:
+    """Ask one member every question of the folder that it has not answered yet.
+
+    Args:
+        folder: of `prepare`.
+        member: its name; letters, digits, dots, dashes and underscores.
+        session: how it is asked.
+        report: shows progress.
+
+    Raises:
+        WrongUse: the name cannot be a file's, or the member of that name was another model.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", member):
+        raise WrongUse(f"{member!r}: a member's name has letters, digits, dots, dashes and underscores")
+    questions = read_questions(folder / "questions.jsonl")
+    path = folder / "scores" / f"{member}.jsonl"
+    rows = _rows(path)
+    other = {row["backend"] for row in rows.values()} - {session.backend}
+    if other:
+        raise WrongUse(f"{path}: answered by {', '.join(sorted(other))}, not by {session.backend}; use another name")
+    for number, question in enumerate(questions):
+        if question.id not in rows:
+            _append(path, _answer(session, question))
+        report(member, number + 1, len(questions))
+
+
+def _answer(session: Session, question: Question) -> dict[str, Any]:
+    context = Material(question.context or "(no text)", FENCE)
+    asked = load_prompt("labwright.models.topla.prompts", "closed").render(
+        question=Material(question.question, FENCE), context=context, labels=", ".join(question.labels)
+    )
+    even = dict.fromkeys(question.labels, 1 / len(question.labels))
+    before = session.log.totals()
+    started = time.perf_counter()
+    said = choose(session, asked, question.labels, fallback=even)
+    seconds = time.perf_counter() - started
+    after = session.log.totals()
+    return {
+        "id": question.id,
+        "backend": session.backend,
+        "labels": list(question.labels),
+        "probabilities": [said.value[label] for label in question.labels],
+        "decided_by": said.decided_by,
+        "seconds": round(seconds, 4),
+        "tokens": after.prompt_tokens + after.generated_tokens - before.prompt_tokens - before.generated_tokens,
+    }
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as out:
+        out.write(("\n" if torn else "") + json.dumps(row) + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _rows(path: Path) -> dict[str, dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # a crash tore it; the question is asked again
+            rows[str(row["id"])] = row
+    return rows
+
+
+def load(folder: Path, members: Sequence[str] = ()) -> Collected:
+    """The scores of members, those of all who answered when none are named.
+
+    Raises:
+        WrongUse: no questions or members, a member has not answered all, answered other labels, or gave scores that
+            are no probabilities.
+    """
+    questions = read_questions(folder / "questions.jsonl")
+    found = tuple(members) or tuple(sorted(p.stem for p in (folder / "scores").glob("*.jsonl")))
+    if not found:
+        raise WrongUse(f"{folder}: no member has answered; see `labwright models ensemble collect`")
+    scores = np.empty((len(questions), len(found), len(questions[0].labels)))
+    unanswered, seconds, tokens = {}, {}, {}
+    for place, member in enumerate(found):
+        rows = _rows(folder / "scores" / f"{member}.jsonl")
+        _complete(member, questions, rows)
+        shares = np.array([rows[q.id]["probabilities"] for q in questions], dtype=float)
+        if not np.isfinite(shares).all() or (shares < 0).any():
+            raise WrongUse(f"{member}: scores are not numbers of 0 or more; delete its file and collect again")
+        scores[:, place] = np.log(np.maximum(shares, FLOOR))
+        unanswered[member] = sum(rows[q.id]["decided_by"] != "model" for q in questions)
+        seconds[member] = float(np.mean([rows[q.id]["seconds"] for q in questions]))
+        tokens[member] = float(np.mean([rows[q.id]["tokens"] for q in questions]))
+    return Collected(tuple(questions), found, scores, unanswered, seconds, tokens)
+
+
+def _complete(member: str, questions: Sequence[Question], rows: dict[str, dict[str, Any]]) -> None:
+    missing = [q.id for q in questions if q.id not in rows]
+    if missing:
+        raise WrongUse(f"{member}: {len(missing)} of {len(questions)} questions have no answer; collect again to go on")
+    if any(tuple(rows[q.id]["labels"]) != q.labels for q in questions):
+        raise WrongUse(f"{member}: answered other labels than {'/'.join(questions[0].labels)}")
+
+
+def fingerprint(questions: Sequence[Question]) -> str:
+    """sha256 of the questions, in their order."""
+    return hashlib.sha256("\n".join(q.model_dump_json() for q in questions).encode()).hexdigest()
