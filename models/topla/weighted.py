@@ -9,7 +9,8 @@ hidden layer, logits, one cross entropy; its settings were chosen by cross-valid
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,9 +186,21 @@ def fit(scores: ArrayLike, labels: ArrayLike, settings: Released | Clean = Clean
     if len(given) < given.shape[1]:
         raise MetricUndefined(f"{len(given)} rows are fewer than {given.shape[1]} members")
     targets = torch.tensor(key.astype(np.int64))
-    if isinstance(settings, Released):
-        return _fit_released(given, targets, settings)
-    return _fit_clean(given, targets, settings)
+    with _one_thread():
+        if isinstance(settings, Released):
+            return _fit_released(given, targets, settings)
+        return _fit_clean(given, targets, settings)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several threads on matrices of this size spend their time waiting for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit_clean(scores: Floats, key: Tensor, settings: Clean) -> Weighted:
