@@ -47,7 +47,7 @@ def model_card(facts: dict[str, Any], name: str) -> str:
             f"{data['source'] or 'Not named'}: {data['examples']} examples"
             f"{', ' + str(data['heldout']) + ' held out' if data['heldout'] else ''}; licence: "
             f"{data['licence'] or 'not stated by who trained it'}. sha256 `{data['sha256']}`. {data['duplicates']} "
-            f"repeat an earlier one, {data['truncated']} lost the end of their answer, {len(data['left_out'])} were left out.",
+            f"repeat an earlier one, {data['truncated']} lost their end, {len(data['left_out'])} were left out.",
             "",
             "## Training",
             "",
