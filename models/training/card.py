@@ -55,8 +55,8 @@ def model_card(facts: dict[str, Any], name: str) -> str:
             "",
             f"Loss of the last step {_figure(result['loss'])} nats per answer token, held-out loss "
             f"{_figure(result['heldout_loss'])} "
-            f"(before training {_figure(result['heldout_before'])}); {result['steps']} steps, {result['tokens']} tokens, "
-            f"{result['seconds']:.0f} s.",
+            f"(before training {_figure(result['heldout_before'])}); {result['steps']} steps, "
+            f"{result['tokens']} tokens, {result['seconds']:.0f} s.",
             "",
             "## Prompt",
             "",

@@ -103,7 +103,8 @@ class Session:
     def _record(self, meter: _Meter, loss: StepLoss, norm: float, factor: float) -> None:
         run = self.run
         speed = meter.tokens_per_s(self.tokens)
-        figures = {k: v for hook in run.hooks for k, v in hook.metrics().items()}
+        found = {k: v for hook in run.hooks for k, v in hook.metrics().items()}
+        figures = {k: v if math.isfinite(v) else None for k, v in found.items()}  # JSON has no NaN
         self.log.add(
             step=run.step,
             epoch=round(run.step / self.plan.steps_per_epoch, 4),
@@ -122,7 +123,11 @@ class Session:
     def measure(self) -> float | None:
         """The loss on held-out examples, as it is now; None where there are none."""
         if self.heldout is not None:
-            self.heldout_loss = self.run.heldout_loss(self.heldout)
+            measured = self.run.heldout_loss(self.heldout)
+            if not math.isfinite(measured):
+                ids = tuple(row.id for row in self.heldout.rows)
+                raise TrainingDiverged(f"the held-out loss is {measured}", step=self.run.step, examples=ids)
+            self.heldout_loss = measured
             self.log.add(step=self.run.step, heldout_loss=self.heldout_loss)
         return self.heldout_loss
 

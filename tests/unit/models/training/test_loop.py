@@ -131,9 +131,9 @@ def test_a_whole_model_is_left_where_asked(llama, tmp_path):
         loaded = AutoModelForCausalLM.from_pretrained(tmp_path / name)
         with torch.no_grad():
             torch.testing.assert_close(loaded(ids).logits, result.model.eval()(ids).logits, rtol=1e-4, atol=1e-4)
+    base = load_checkpoint(str(llama))
+    base.facts["adapter"] = {"name": "a", "sha256": "b"}
     with pytest.raises(TrainingRefused, match="save = merged"):
-        base = load_checkpoint(str(llama))
-        base.facts["adapter"] = {"name": "a", "sha256": "b"}
         train(base, DATA, CONFIG, tmp_path / "third")
 
 
@@ -282,6 +282,14 @@ def test_a_hook_can_choose_batches_and_add_figures(llama, tmp_path):
         train(load_checkpoint(str(llama)), DATA, CONFIG, tmp_path / "c", [Alternate([]), Alternate([])])
 
 
+def test_a_heldout_loss_that_is_not_finite_stops_the_training(llama, tmp_path):
+    checkpoint = load_checkpoint(str(llama))
+    with torch.no_grad():
+        checkpoint.model.lm_head.weight.fill_(math.inf)
+    with pytest.raises(TrainingDiverged, match="held-out loss is nan"):
+        train(checkpoint, DATA, CONFIG, tmp_path / "out")
+
+
 class Poison(Hook):
     """Makes the loss of a step NaN, or only its gradient."""
 
@@ -314,7 +322,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_training(llama, tmp_pat
     snapshot, _ = snapshots.newest(folder / "checkpoints")
     assert snapshot.step == 2
     assert all(bool(torch.isfinite(t).all()) for t in snapshot.tensors["weights"].values())
-    assert [r["step"] for r in rows(folder)] == [1, 2]
+    assert [r["step"] for r in rows(folder)] == [0, 1, 2]
     assert not (folder / "training.json").exists()
 
 
