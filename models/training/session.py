@@ -63,7 +63,7 @@ class Session:
         if self.run.step == 0:
             self.heldout_before = self.measure()
         meter = _Meter(self.run.step, self.tokens, self.seconds)
-        with Interrupts() as interrupts:
+        with Interrupts(self._heard) as interrupts:
             while self.run.step < self.plan.steps:
                 try:
                     self._step(meter)
@@ -74,6 +74,9 @@ class Session:
                     self.save()
                 if asked and self.run.step < self.plan.steps:
                     raise KeyboardInterrupt
+
+    def _heard(self) -> None:
+        self.report(Progress("interrupted: the step under way is finished and saved first; once more stops at once"))
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.run.step % every == 0
