@@ -71,12 +71,12 @@ class LocalChat(BaseChatModel):
             prompt = self._prompt(messages)
             for piece in stream_answer(self.decoder, prompt, options, self._grammar(options)):
                 if isinstance(piece, str):
-                    chunk = ChatGenerationChunk(message=AIMessageChunk(piece))
+                    chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
                     if run_manager is not None:
                         run_manager.on_llm_new_token(piece, chunk=chunk)
                 else:
                     whole = self._message(piece)
-                    last = AIMessageChunk("", usage_metadata=whole.usage_metadata, chunk_position="last")
+                    last = AIMessageChunk(content="", usage_metadata=whole.usage_metadata, chunk_position="last")
                     last.response_metadata = whole.response_metadata
                     chunk = ChatGenerationChunk(message=last)
                 yield chunk

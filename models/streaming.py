@@ -23,7 +23,7 @@ class _Abandoned(Exception):
     """Nobody reads the answer any more."""
 
 
-class _Tokens(BaseStreamer):  # type: ignore[misc]  # transformers leaves it untyped
+class _Tokens(BaseStreamer):
     """Passes token ids to another thread; the first ones it gets are the prompt."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ def stream_answer(decoder: Decoder, prompt: str, options: Options, grammar: str)
                 yield given
                 return
             ids += [token for token in given if token not in ends]
-            text = decoder.tokenizer.decode(ids, skip_special_tokens=True)
+            text = str(decoder.tokenizer.decode(ids, skip_special_tokens=True))
             safe = _safe_length(text, options.stop)
             if safe > shown:
                 yield text[shown:safe]
