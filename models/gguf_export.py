@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -42,6 +42,17 @@ KINDS = {"llama": MODEL_ARCH.LLAMA, "qwen2": MODEL_ARCH.QWEN2, "mixtral": MODEL_
 EXPERT = re.compile(r"(model\.layers\.\d+\.mlp\.experts)\.(\d+)\.(gate_proj|up_proj|down_proj)\.weight")
 
 
+def read_dtype(name: str) -> Dtype:
+    """The type of that name.
+
+    Raises:
+        WrongUse: there is none.
+    """
+    if name not in QUANTS:
+        raise WrongUse(f"--dtype {name!r}: one of {', '.join(QUANTS)}")
+    return cast("Dtype", name)
+
+
 def export_gguf(checkpoint: Checkpoint, out: Path, dtype: Dtype = "f16") -> None:
     """Write a checkpoint with its tokenizer and chat template.
 
@@ -54,8 +65,6 @@ def export_gguf(checkpoint: Checkpoint, out: Path, dtype: Dtype = "f16") -> None
     Raises:
         WrongUse: the file exists, or llama.cpp knows no model like this one.
     """
-    if dtype not in QUANTS:
-        raise WrongUse(f"--dtype {dtype!r}: one of {', '.join(QUANTS)}")
     if out.exists():
         raise WrongUse(f"{out} exists; name another file or remove it")
     config = checkpoint.model.config.get_text_config()

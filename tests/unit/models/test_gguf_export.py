@@ -16,12 +16,10 @@ from labwright.errors import WrongUse
 from labwright.models.chat_templates import rendered
 from labwright.models.checkpoints import Checkpoint, load_checkpoint
 from labwright.models.embedded import EmbeddedServer
-from labwright.models.gguf_export import export_gguf
+from labwright.models.gguf_export import export_gguf, read_dtype
 from labwright.models.local import local_chat
 
-TEXT = "Which 1234 genes of the tumour, naïve or β, don't survive?
-
-  12?"
+TEXT = "Which 1234 genes of the tumour, naïve or β, don't survive?\n\n  12?"
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}  # fmt: skip
@@ -147,7 +145,7 @@ def test_another_architecture_tokenizer_or_a_file_in_the_way_is_refused(tmp_path
         export_gguf(checkpoint, tmp_path / "m.gguf")
     checkpoint = load_checkpoint(str(tiny_models.save(tmp_path / "model")))
     with pytest.raises(WrongUse, match="--dtype 'q4': one of f32, f16, q8_0"):
-        export_gguf(checkpoint, tmp_path / "m.gguf", "q4")
+        read_dtype("q4")
     checkpoint.tokenizer.backend_tokenizer.pre_tokenizer = Whitespace()
     with pytest.raises(WrongUse, match="splits text in none of the ways"):
         export_gguf(checkpoint, tmp_path / "m.gguf")
