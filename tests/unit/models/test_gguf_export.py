@@ -58,7 +58,7 @@ def compared(checkpoint: Checkpoint, file: Path) -> tuple[int, float]:
     for entry in theirs["completion_probabilities"]:
         place = written.index(entry["id"], place + 1)
         differences += [abs(t["logprob"] - float(log_p[place, t["id"]])) for t in entry["top_logprobs"]]
-    assert len(differences) >= 5 * STEPS // 2
+    assert len(differences) >= 5 * STEPS // 3
     return sum(int(log_p[i].argmax()) == token for i, token in enumerate(written)), max(differences)
 
 
@@ -72,14 +72,14 @@ def compared(checkpoint: Checkpoint, file: Path) -> tuple[int, float]:
     ],
 )
 def test_every_weight_is_where_llama_cpp_looks_for_it(tmp_path, kind, changes):
-    checkpoint = load_checkpoint(str(tiny_models.save(tmp_path / "model", kind, initializer_range=0.15, **changes)))
+    checkpoint = load_checkpoint(str(tiny_models.save(tmp_path / "model", kind, initializer_range=0.1, **changes)))
     export_gguf(checkpoint, tmp_path / "m.gguf", "f32")
     assert compared(checkpoint, tmp_path / "m.gguf") == (STEPS, pytest.approx(0, abs=1e-2))
 
 
 @pytest.mark.parametrize(("dtype", "far"), [("f16", 0.02), ("q8_0", 0.3)])
 def test_smaller_types_stay_close(tmp_path, dtype, far):
-    checkpoint = load_checkpoint(str(tiny_models.save(tmp_path / "model", initializer_range=0.15)))
+    checkpoint = load_checkpoint(str(tiny_models.save(tmp_path / "model", initializer_range=0.1)))
     export_gguf(checkpoint, tmp_path / "m.gguf", dtype)
     assert compared(checkpoint, tmp_path / "m.gguf")[1] < far
     stored = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "m.gguf").tensors}
