@@ -143,8 +143,8 @@ def _open(name: str, adapter: str, config: Path | None = None) -> Backend:
             if adapter:
                 raise WrongUse(f"--adapter: [backends.{name}] says which adapter it has")
             return open_backend(name, tables[name], screen.download)
-        local = bool(adapter) or Path(name).expanduser().is_dir()
-        table = BackendConfig(
-            kind="local" if local and name else "embedded", model=name or DEFAULT_MODEL, adapter=adapter
-        )
+        if adapter and not name:
+            raise WrongUse("--adapter needs the base that it is over")
+        local = bool(adapter) or (bool(name) and Path(name).expanduser().is_dir())
+        table = BackendConfig(kind="local" if local else "embedded", model=name or DEFAULT_MODEL, adapter=adapter)
         return open_backend(name or DEFAULT_MODEL, table, screen.download)
