@@ -95,27 +95,36 @@ def load_checkpoint(source: str, *, dtype: str = "float32", adapter: str = "") -
     place = _place(source)
     with _quiet():
         model, tokenizer = _base(place, dtype)
-    sha256 = fingerprint(place.path)
-    facts: dict[str, Any] = {
+    facts = _facts(model, tokenizer, place.path)
+    if adapter:
+        model = _adapted(model, Path(adapter).expanduser(), facts)
+    model.train(False)
+    return Checkpoint(model, tokenizer, place.path, facts)
+
+
+def _facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> dict[str, Any]:
+    sha256 = fingerprint(path)
+    return {
         # Folders are often called alike ("final"): with the hash, no two models share a name or a cached call.
-        "model": f"{place.path.resolve().name}@{sha256[:12]}",
+        "model": f"{path.resolve().name}@{sha256[:12]}",
         "architecture": type(model).__name__,
         "parameters": model.num_parameters(),
-        "dtype": dtype,
+        "dtype": str(model.dtype).removeprefix("torch."),
         "sha256": sha256,
         "chat_template": give_template(tokenizer),
         **_experts(model.config),
     }
-    if adapter:
-        from labwright.models.adapters import merge_adapter
 
-        folder = Path(adapter).expanduser()
-        model = merge_adapter(model, folder, sha256)
-        adapted = weights.fingerprint(folder / "adapter_model.safetensors")
-        facts["adapter"] = {"name": folder.resolve().name, "sha256": adapted}
-        facts["model"] += f"+{folder.resolve().name}@{adapted[:12]}"
-    model.train(False)
-    return Checkpoint(model, tokenizer, place.path, facts)
+
+def _adapted(model: PreTrainedModel, folder: Path, facts: dict[str, Any]) -> PreTrainedModel:
+    """The model with an adapter merged into it, which the facts then name."""
+    from labwright.models.adapters import WEIGHTS, merge_adapter
+
+    merged = merge_adapter(model, folder, facts["sha256"])
+    sha256 = weights.fingerprint(folder / WEIGHTS)
+    facts["adapter"] = {"name": folder.resolve().name, "sha256": sha256}
+    facts["model"] += f"+{folder.resolve().name}@{sha256[:12]}"
+    return merged
 
 
 def fingerprint(path: Path) -> str:

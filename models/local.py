@@ -153,7 +153,7 @@ def local_chat(checkpoint: Checkpoint, *, context_tokens: int = 8192, repetition
     """
     import torch
 
-    from labwright.models.decoding import Decoder
+    from labwright.models.decoding import Decoder, turn_ends
     from labwright.models.grammar import grammar_tokenizer
 
     model = checkpoint.model.to("cuda") if torch.cuda.is_available() else checkpoint.model  # type: ignore[arg-type]
@@ -166,5 +166,6 @@ def local_chat(checkpoint: Checkpoint, *, context_tokens: int = 8192, repetition
         grammar_tokenizer=grammar_tokenizer(checkpoint.tokenizer, int(text_config.vocab_size)),
         context_tokens=min(context_tokens, longest),
         repetition_penalty=repetition_penalty,
+        ends=turn_ends(model, checkpoint.tokenizer),
     )
     return chat

@@ -92,16 +92,9 @@ def make_app(chat: BaseChatModel, model: str, key: str, *, lease: Lease, turns: 
     """
     app = FastAPI(title="labwright", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+    app.add_exception_handler(BadRequest, _refused)
+    app.add_exception_handler(LabwrightError, _failed)
     queue = turns or Turns(1 if lease_is_exclusive() else SIDE_BY_SIDE)
-
-    @app.exception_handler(BadRequest)
-    async def refused(_: Request, error: BadRequest) -> JSONResponse:
-        kind = "rate_limit_error" if error.status == 429 else "invalid_request_error"
-        return JSONResponse(error_object(str(error), kind, error.code), error.status)
-
-    @app.exception_handler(LabwrightError)
-    async def failed(_: Request, error: LabwrightError) -> JSONResponse:
-        return JSONResponse(error_object(str(error), "server_error"), 503)
 
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
@@ -125,6 +118,16 @@ def make_app(chat: BaseChatModel, model: str, key: str, *, lease: Lease, turns: 
         return JSONResponse(wire.completion(reply, answer_id, model))
 
     return app
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    status, code = getattr(error, "status", 400), getattr(error, "code", None)
+    kind = {429: "rate_limit_error", 502: "server_error"}.get(status, "invalid_request_error")
+    return JSONResponse(error_object(str(error), kind, code), status)
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(error_object(str(error), "server_error"), 503)
 
 
 def _check_key(request: Request, key: str) -> None:

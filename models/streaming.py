@@ -63,7 +63,6 @@ def stream_answer(decoder: Decoder, prompt: str, options: Options, grammar: str)
     tokens = _Tokens()
     thread = threading.Thread(target=_write, args=(decoder, prompt, (options, grammar), tokens), daemon=True)
     thread.start()
-    ends = set(decoder.ends())
     ids: list[int] = []
     shown = 0
     try:
@@ -76,7 +75,7 @@ def stream_answer(decoder: Decoder, prompt: str, options: Options, grammar: str)
                     yield given.text[shown:]
                 yield given
                 return
-            ids += [token for token in given if token not in ends]
+            ids += [token for token in given if token not in decoder.ends]
             text = str(decoder.tokenizer.decode(ids, skip_special_tokens=True))
             safe = _safe_length(text, options.stop)
             if safe > shown:
