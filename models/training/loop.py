@@ -81,18 +81,24 @@ def train(  # noqa: PLR0913  (what a training is made of)
         session = _session(run, dataset, folder, base, say)
         _seeded(session, start)
         session.go()
-        ended = Ended(
-            steps=run.step,
-            loss=run.last.loss,
-            heldout_loss=session.heldout_loss,
-            heldout_before=session.heldout_before,
-            tokens=session.tokens,
-            seconds=session.seconds,
-        )
-        facts = record(session, dataset, base, ended)
-        if main:
-            write_model(run, checkpoint, folder, facts)
-        accelerator.wait_for_everyone()
+        return _finished(session, dataset, base, checkpoint)
+
+
+def _finished(session: Session, dataset: TrainingData, base: dict[str, Any], checkpoint: Checkpoint) -> TrainingResult:
+    """Write what a training whose steps are all made leaves."""
+    run, folder = session.run, session.folder
+    ended = Ended(
+        steps=run.step,
+        loss=run.last.loss,
+        heldout_loss=session.heldout_loss,
+        heldout_before=session.heldout_before,
+        tokens=session.tokens,
+        seconds=session.seconds,
+    )
+    facts = record(session, dataset, base, ended)
+    if run.accelerator.is_main_process:
+        write_model(run, checkpoint, folder, facts)
+    run.accelerator.wait_for_everyone()
     return TrainingResult(
         folder, ended.steps, ended.loss, ended.heldout_loss, ended.tokens, ended.seconds, facts, run.model
     )
