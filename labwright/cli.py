@@ -16,10 +16,12 @@ import typer
 from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
+from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
-from labwright.cli_resources import bench_app, datasets_app, models_app
+from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
+from labwright.cli_training import align
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(eval_app, name="eval")
 app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
+models_app.command("align")(align)
 app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
