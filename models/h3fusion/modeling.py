@@ -37,7 +37,7 @@ class H3FusionConfig(PretrainedConfig):  # type: ignore[misc]  # its base is par
     Args:
         text_config: configuration of the base model, as an object or its dictionary.
         num_experts: K, 2 or above.
-        top_k: experts computed for a token, 1 to K.
+        num_experts_per_tok: the top k, experts computed for a token, 1 to K.
         properties: one name an expert.
         output_router_logits: return the router's logits with every forward pass.
     """
@@ -49,7 +49,7 @@ class H3FusionConfig(PretrainedConfig):  # type: ignore[misc]  # its base is par
         self,
         text_config: PretrainedConfig | dict[str, Any] | None = None,
         num_experts: int = 3,
-        top_k: int = 2,
+        num_experts_per_tok: int = 2,
         properties: tuple[str, ...] = PROPERTIES,
         output_router_logits: bool = False,
         **kwargs: Any,
@@ -59,13 +59,13 @@ class H3FusionConfig(PretrainedConfig):  # type: ignore[misc]  # its base is par
         if isinstance(given, dict):
             given = AutoConfig.for_model(**copy.deepcopy(given))
         self.text_config = given
-        self.num_experts, self.top_k = num_experts, top_k
+        self.num_experts, self.num_experts_per_tok = num_experts, num_experts_per_tok
         self.properties = list(properties)
         self.output_router_logits = output_router_logits
         if num_experts < 2 or len(self.properties) != num_experts:
             raise ValueError(f"{num_experts} experts named {', '.join(self.properties)}: two or more, one name each")
-        if not 1 <= top_k <= num_experts:
-            raise ValueError(f"top_k {top_k} of {num_experts} experts")
+        if not 1 <= num_experts_per_tok <= num_experts:
+            raise ValueError(f"top-{num_experts_per_tok} of {num_experts} experts")
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             kwargs.setdefault(name, getattr(given, name, None))
         kwargs["tie_word_embeddings"] = bool(getattr(given, "tie_word_embeddings", False))
@@ -132,8 +132,29 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         super().__init__(config)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         for layer in decoder_layers(self.language_model):
-            layer.mlp = Mixture(layer.mlp, config.text_config.hidden_size, config.num_experts, config.top_k)
+            layer.mlp = Mixture(layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok)
         self.post_init()
+
+    @classmethod
+    def from_dense(cls, dense: PreTrainedModel, config: H3FusionConfig, seed: int) -> H3FusionForCausalLM:
+        """Turn a loaded base model into a mixture whose experts are all copies of its feed-forward blocks.
+
+        Args:
+            dense: becomes part of the mixture; its weights are not copied.
+            config: of the mixture; its text_config is that of `dense`.
+            seed: of the routers' start, normal with the base's initializer_range.
+        """
+        with torch.device("meta"):
+            fused = cls(config)
+        generator = torch.Generator().manual_seed(seed)
+        for layer in decoder_layers(dense):
+            layer.mlp = Mixture(layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok)
+            start = torch.empty(layer.mlp.router.weight.shape)
+            start.normal_(std=getattr(config.text_config, "initializer_range", 0.02), generator=generator)
+            layer.mlp.router.weight.data = start.to(dense.device)
+        fused.language_model = dense
+        fused.generation_config = copy.deepcopy(dense.generation_config)
+        return fused
 
     @property
     def mixtures(self) -> list[Mixture]:
@@ -147,8 +168,8 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             ValueError: k is not in 1 to K.
         """
         if not 1 <= k <= self.config.num_experts:
-            raise ValueError(f"top_k {k} of {self.config.num_experts} experts")
-        self.config.top_k = k
+            raise ValueError(f"top-{k} of {self.config.num_experts} experts")
+        self.config.num_experts_per_tok = k
         for mixture in self.mixtures:
             mixture.top_k = k
 
@@ -191,16 +212,19 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         """
         wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
         with self._recording(wanted) as recorded:
-            out = self.language_model(input_ids=input_ids, **inputs, return_dict=True)
-        batch = out.logits.shape[0]
-        return MoeCausalLMOutputWithPast(
-            loss=out.loss,
-            logits=out.logits,
-            past_key_values=out.past_key_values,
-            hidden_states=out.hidden_states,
-            attentions=out.attentions,
-            router_logits=tuple(r.view(batch, -1, r.shape[-1]) for r in recorded) if wanted else None,
-        )
+            out = self.language_model(input_ids=input_ids, **{**inputs, "return_dict": True})
+        routed = {"router_logits": tuple(self._by_sample(recorded, input_ids, inputs))} if wanted else {}
+        return MoeCausalLMOutputWithPast(**out, **routed)
+
+    @staticmethod
+    def _by_sample(recorded: list[Tensor], input_ids: Tensor | None, inputs: dict[str, Any]) -> Iterator[Tensor]:
+        batch = len(inputs["inputs_embeds"] if input_ids is None else input_ids)
+        for logits in recorded:  # (b * t, K)
+            yield logits.view(batch, -1, logits.shape[-1])
+
+    def prepare_inputs_for_generation(self, *args: Any, **kwargs: Any) -> Any:
+        """What the base model does between two tokens."""
+        return self.language_model.prepare_inputs_for_generation(*args, **kwargs)
 
     @contextmanager
     def _recording(self, wanted: bool) -> Iterator[list[Tensor]]:
