@@ -4,11 +4,13 @@ LabwrightError                  one clear line: what, where, how to mend
 ├── WrongUse                    exit 2: the user's input cannot be worked with
 │   ├── ObjectiveRefused        the objective is empty, oversized, outside biomedicine or unanswerable
 │   ├── UnreadableCorpus        a corpus file cannot be read
-│   └── ConfigInvalid           a configuration file or variable is wrong
+│   ├── ConfigInvalid           a configuration file or variable is wrong
+│   └── TrainingRefused         data, settings, memory or checkpoint that a training cannot soundly start from
 ├── RunFailed                   exit 1: the run cannot go on; what is finished is kept
 │   ├── NoLiterature            no paper was found, or none was kept
 │   ├── DownloadTooLarge        a file is larger than the configuration allows
 │   ├── NoUsableData            no catalogued data set can carry an analysis of the objective
+│   ├── TrainingDiverged        a loss or a gradient is not finite; the last good checkpoint is kept
 │   └── DiskFull                the run folder cannot be written
 ├── BudgetExhausted             exit 3: a limit on tokens, money or seconds was reached
 ├── SomethingMissing            exit 4: something needed is absent or wrong
@@ -54,6 +56,10 @@ class ConfigInvalid(WrongUse):
     """A configuration file or variable is wrong."""
 
 
+class TrainingRefused(WrongUse):
+    """A training cannot soundly start from this data, these settings, this memory or this checkpoint."""
+
+
 class RunFailed(LabwrightError):
     """The run cannot go on; what is finished is kept."""
 
@@ -68,6 +74,20 @@ class NoUsableData(RunFailed):
 
 class DownloadTooLarge(RunFailed):
     """A file is larger than its limit allows, such as `[literature] max_download_mib`."""
+
+
+class TrainingDiverged(RunFailed):
+    """A loss or a gradient is not finite; the weights before that step are kept.
+
+    Attributes:
+        step: the optimiser step that was not taken, from 1.
+        examples: ids of the examples of the batch or, for a gradient, of the step.
+    """
+
+    def __init__(self, message: str, *, step: int, examples: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.step = step
+        self.examples = examples
 
 
 class DiskFull(RunFailed):

@@ -56,6 +56,11 @@ def stop_waiting() -> None:
     _STOPPED.set()
 
 
+def stopping() -> bool:
+    """Whether :func:`stop_waiting` was called: long work of this process's threads ends as well."""
+    return _STOPPED.is_set()
+
+
 def _acquired(lock: FileLock, timeout_s: float) -> AbstractContextManager[Any]:
     end = time.monotonic() + timeout_s if timeout_s >= 0 else math.inf
     while not _STOPPED.is_set():

@@ -227,10 +227,19 @@ def _drop(folder: Path) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """The sha256 of a model file: the sealed one where there is a seal, else computed."""
-    seal = path.with_name(path.name + ".sha256")
-    if seal.is_file():
-        words = seal.read_text(encoding="ascii").split()
-        if len(words) == 3 and _sealed(seal, path, words[0]):
-            return words[0]
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.stat().st_size < CHUNK else sha256_of(path)
+    """The sha256 of a model file: a sealed one where there is a seal, else computed.
+
+    A file of the user gets its seal in the cache, so that a folder of theirs stays as it is.
+    """
+    own = cache_dir() / "fingerprints" / hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    for seal in (path.with_name(path.name + ".sha256"), own):
+        if seal.is_file():
+            words = seal.read_text(encoding="ascii").split()
+            if len(words) == 3 and _sealed(seal, path, words[0]):
+                return words[0]
+    if path.stat().st_size < CHUNK:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    _seal(own, path, found)
+    return found

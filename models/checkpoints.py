@@ -1,0 +1,249 @@
+"""Language-model checkpoints on disk: what they are, and loading them with everything checked first.
+
+Only formats that cannot carry code are read: safetensors and GGUF. Nothing is fetched but the models of
+`labwright models list`, and no code of a checkpoint is ever run (`trust_remote_code` stays off).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labwright.errors import HashMismatch, ModelMissing, WrongUse
+from labwright.models import weights
+from labwright.models.chat_templates import give_template
+from labwright.models.extras import require
+from labwright.models.memory import GIB, available_bytes, parameter_count
+from labwright.models.pretokenizers import mend
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Type of the weights to bytes of one."""
+ADAPTER_CONFIG = "adapter_config.json"
+FUSED = "h3fusion"
+"""What the model types of fused checkpoints begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A causal language model that is loaded.
+
+    Attributes:
+        model: in evaluation mode, an adapter merged into it.
+        tokenizer: has a chat template and a padding token.
+        path: the folder or GGUF file of the base.
+        facts: architecture, parameters, dtype, sha256 of the weights, adapter, chat template.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    path: Path
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the parts of a base checkpoint are."""
+
+    path: Path
+    files: tuple[Path, ...]
+
+    @property
+    def is_gguf(self) -> bool:
+        """One GGUF file, not a folder of safetensors."""
+        return self.path.is_file()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Where `from_pretrained` finds it."""
+        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        if self.is_gguf:
+            return {**where, "pretrained_model_name_or_path": str(self.path.parent), "gguf_file": self.path.name}
+        return {**where, "pretrained_model_name_or_path": str(self.path)}
+
+
+def load_checkpoint(source: str, *, dtype: str = "float32", adapter: str = "") -> Checkpoint:
+    """Load a causal language model with its tokenizer.
+
+    Args:
+        source: a folder with config.json and safetensors, a peft adapter folder (its base is read from
+            adapter_config.json), a GGUF file, or a name of `labwright models list`; GGUF is dequantised.
+        dtype: type of the weights in memory: float32, bfloat16 or float16.
+        adapter: a peft adapter folder over `source`; empty for none.
+
+    Raises:
+        SomethingMissing: the extra `local` is not installed.
+        ModelMissing: there is no such checkpoint, or not enough memory for it.
+        HashMismatch: weights, tokenizer and adapter do not belong together, or a file is damaged.
+        WrongUse: an unknown dtype, or adapters over adapters.
+    """
+    require("local", "a local model")
+    if dtype not in DTYPES:
+        raise WrongUse(f"dtype {dtype!r}: one of {', '.join(DTYPES)}")
+    if (Path(source).expanduser() / ADAPTER_CONFIG).is_file():
+        if adapter:
+            raise WrongUse(f"{source} is itself an adapter; name its base and one adapter")
+        source, adapter = base_of(Path(source).expanduser()), source
+    place = _place(source)
+    with _quiet():
+        model, tokenizer = _base(place, dtype)
+    facts: dict[str, Any] = {
+        "model": place.path.name,
+        "architecture": type(model).__name__,
+        "parameters": model.num_parameters(),
+        "dtype": dtype,
+        "sha256": fingerprint(place.path),
+        "chat_template": give_template(tokenizer),
+        **_experts(model.config),
+    }
+    if adapter:
+        from labwright.models.adapters import merge_adapter
+
+        folder = Path(adapter).expanduser()
+        model = merge_adapter(model, folder, facts["sha256"])
+        facts["adapter"] = {"name": folder.name, "sha256": weights.fingerprint(folder / "adapter_model.safetensors")}
+    return Checkpoint(model.eval(), tokenizer, place.path, facts)
+
+
+def fingerprint(path: Path) -> str:
+    """The sha256 of a checkpoint's weights: of the one file, or of the shards' names and hashes in their order.
+
+    Args:
+        path: a folder of safetensors, or a GGUF file.
+    """
+    if path.is_file():
+        return weights.fingerprint(path)
+    files = sorted(path.glob("*.safetensors"))
+    if len(files) == 1:
+        return weights.fingerprint(files[0])
+    lines = "".join(f"{weights.fingerprint(f)}  {f.name}\n" for f in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def base_of(adapter: Path) -> str:
+    """The base that an adapter folder names.
+
+    Raises:
+        HashMismatch: its configuration names none.
+    """
+    try:
+        named = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise HashMismatch(f"{adapter / ADAPTER_CONFIG}: not the configuration of an adapter: {error}") from error
+    if not named:
+        raise HashMismatch(f"{adapter / ADAPTER_CONFIG} names no base; give the base and the adapter")
+    return str(named)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars of transformers, which would mix with ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _place(source: str) -> _Place:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _Place(path, _safetensors(path))
+    if source in weights.manifest() or path.is_file():
+        file = weights.resolve(source)
+        if file.is_dir():
+            raise ModelMissing(f"{source} makes vectors, not text; see `labwright models list`")
+        return _Place(file, (file,))
+    raise ModelMissing(f"{source}: no such folder, file or name; see `labwright models list`")
+
+
+def _safetensors(folder: Path) -> tuple[Path, ...]:
+    if not (folder / "config.json").is_file():
+        raise ModelMissing(f"{folder}: no config.json; give a folder that `save_pretrained` wrote")
+    files = tuple(sorted(folder.glob("*.safetensors")))
+    if not files:
+        pickles = sorted(f.name for pattern in ("*.bin", "*.pt", "*.pth") for f in folder.glob(pattern))
+        said = f"{pickles[0]} is a pickle, which can run code, and is not read" if pickles else "no *.safetensors"
+        raise ModelMissing(f"{folder}: {said}; save the model with safe_serialization=True")
+    return files
+
+
+def _base(place: _Place, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    dense = {"quantization_config": GgufConfig(dequantize=True)} if place.is_gguf else {}
+    _register(place.path)
+    try:
+        config = AutoConfig.from_pretrained(**place.arguments)
+        _fits(place, parameter_count(config) * DTYPES[dtype])
+        tokenizer = AutoTokenizer.from_pretrained(**place.arguments)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            **place.arguments, **dense, dtype=getattr(torch, dtype), output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise HashMismatch(f"{place.path}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    # transformers fills what a file lacks with random numbers and goes on; such a model is not the user's.
+    absent = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if absent:
+        raise HashMismatch(f"{place.path}: {len(absent)} weights are absent or of another shape, such as {absent[0]}")
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise HashMismatch(f"{place.path}: the tokenizer has {len(tokenizer)} tokens, the model only {rows} embeddings")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if place.is_gguf:
+        mend(tokenizer, place.path)
+        _forget_quantization(model)
+    return model, tokenizer
+
+
+def _forget_quantization(model: Any) -> None:
+    """Make a dequantised model an ordinary one, which can be trained and saved."""
+    if getattr(model, "hf_quantizer", None) is not None:
+        del model.hf_quantizer
+        model.is_quantized = False
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+
+
+def _register(path: Path) -> None:
+    """Make transformers know the model classes of labwright, when the checkpoint is of one."""
+    if path.is_dir():
+        try:
+            config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise HashMismatch(f"{path / 'config.json'}: not JSON: {error}") from error
+        if str(config.get("model_type", "")).startswith(FUSED):
+            importlib.import_module("labwright.models.h3fusion")
+
+
+def _fits(place: _Place, needed: int) -> None:
+    # The dequantised tensors of a GGUF file are held beside the model until it is filled.
+    needed *= 2 if place.is_gguf else 1
+    available = available_bytes()
+    if needed > available:
+        raise ModelMissing(
+            f"{place.path.name} needs {needed / GIB:.1f} GiB of memory, {available / GIB:.1f} GiB are free; "
+            "free some, or take dtype bfloat16 or a smaller model"
+        )
+
+
+def _experts(config: PretrainedConfig) -> dict[str, int]:
+    """Number of experts and how many a token is given to, of a mixture."""
+    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
+    top_k = getattr(config, "num_experts_per_tok", None) or getattr(config, "top_k", None)
+    return {"experts": int(experts), "top_k": int(top_k)} if experts and top_k else {}

@@ -1,0 +1,28 @@
+"""Libraries of the optional extras: one line that names the command when they are absent."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from labwright.errors import SomethingMissing
+
+EXTRAS = {
+    "local": ("torch", "transformers", "peft", "accelerate", "llguidance", "gguf"),
+    "serve": ("fastapi", "uvicorn"),
+}
+"""Extra of pyproject.toml to the modules that it brings."""
+
+
+def require(extra: str, what: str) -> None:
+    """Make sure that an extra is installed; imports none of its libraries.
+
+    Args:
+        extra: a key of `EXTRAS`.
+        what: what needs it, for the message.
+
+    Raises:
+        SomethingMissing: a module of the extra cannot be found.
+    """
+    absent = [module for module in EXTRAS[extra] if find_spec(module) is None]
+    if absent:
+        raise SomethingMissing(f"{what} needs {', '.join(absent)}: pip install 'labwright[{extra}]'")
