@@ -74,7 +74,12 @@ def gate_shares(router_logits: Sequence[Tensor], mask: Tensor | None = None) -> 
 
 
 def gate_loss(
-    router_logits: Sequence[Tensor], experts: Tensor, *, mask: Tensor | None = None, form: GateForm = "nll"
+    router_logits: Sequence[Tensor],
+    experts: Tensor,
+    *,
+    mask: Tensor | None = None,
+    form: GateForm = "nll",
+    n_layers: int | None = None,
 ) -> Tensor:
     """How far the router is from sending each sample to the expert of its property.
 
@@ -86,11 +91,13 @@ def gate_loss(
         experts: (b,), id of each sample's expert.
         mask: as in `gate_shares`.
         form: which of the two.
+        n_layers: what the sum over layers is divided by; None is their number (the released code divides by 32).
 
     Raises:
         ValueError: as in `gate_shares`, or the form is unknown.
     """
-    pbar = gate_shares(router_logits, mask).mean(dim=0)  # (b, K)
+    shares = gate_shares(router_logits, mask)  # (L, b, K)
+    pbar = shares.sum(dim=0) / (n_layers or len(shares))  # (b, K)
     if form == "double_softmax":
         return functional.cross_entropy(pbar, experts)
     if form != "nll":
