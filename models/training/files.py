@@ -11,13 +11,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.errors import DiskFull
+from filelock import FileLock, Timeout
+
+from labwright.errors import DiskFull, TrainingRefused
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CLOSED = (errno.EROFS, errno.EACCES, errno.ENOTDIR)
+
+
+LOCK = ".lock"
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the kernel gives it back when the process dies.
+
+    Raises:
+        TrainingRefused: another process trains in it.
+    """
+    with disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            held = FileLock(folder / LOCK).acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingRefused(f"{folder} is being trained in by another process") from error
+    with held:
+        yield
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The points at which a method takes part in a training without a loop of its own.
 
-| what a method does | hook point | such as |
+| what a method does | hook point | for example |
 |---|---|---|
-| adds a term to the loss, from outputs, hidden states or weights | `loss_terms` | H3Fusion's gate, LDIFS, EWC, Lisa's proximal term |
+| adds a term to the loss, of outputs, hidden states or weights | `loss_terms` | H3Fusion's gate, LDIFS, EWC, Lisa |
 | computes the gradients of a step itself, at weights it moved | `gradients` | Booster, Vaccine, RepNoise |
 | says which examples a step sees | `choose_batch` | Lisa's two states |
 | looks at or changes gradients before clipping | `before_update` | projections |

@@ -1,124 +1,185 @@
-"""The training loop."""
+"""Training a causal language model on examples: from settings and data to a folder that can be loaded."""
 
 from __future__ import annotations
 
-import math
-import time
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from labwright.errors import TrainingDiverged
+from labwright.errors import TrainingRefused
+from labwright.models.extras import require
+from labwright.models.training import snapshots
 from labwright.models.training.config import TrainingConfig
-from labwright.models.training.encoding import Batch, Encoding
-from labwright.models.training.examples import TrainingData, check
+from labwright.models.training.encoding import Encoding
+from labwright.models.training.examples import TrainingData, check, duplicates
+from labwright.models.training.files import LOCK, owned
 from labwright.models.training.hooks import Hook
+from labwright.models.training.memory import available, estimate, require_memory
+from labwright.models.training.metrics import FILE
 from labwright.models.training.order import Plan
+from labwright.models.training.output import weights_sha256, write_model
 from labwright.models.training.preparation import make_optimiser, make_schedule, prepare_model
+from labwright.models.training.record import Ended, record
+from labwright.models.training.results import Progress, TrainingResult, silent
 from labwright.models.training.run import TrainingRun, one_hook_only
+from labwright.models.training.session import CHECKPOINTS, Session
 
 if TYPE_CHECKING:
     from labwright.models.checkpoints import Checkpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is reported while a training runs: a note, or how far it is."""
-
-    note: str = ""
-    step: int = 0
-    steps: int = 0
-    loss: float = math.nan
-    tokens_per_s: float = math.nan
-    remaining_s: float = math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """What a training came to."""
-
-    folder: Path
-    steps: int
-    loss: float
-    heldout_loss: float | None
-    tokens: int
-    seconds: float
-    model: Any = field(repr=False)
-
-
-def silent(progress: Progress) -> None:
-    """A report that shows nothing."""
-
-
-def train(  # noqa: PLR0913
+def train(  # noqa: PLR0913  (what a training is made of)
     checkpoint: Checkpoint,
     dataset: TrainingData,
     config: TrainingConfig,
     folder: Path,
     hooks: Sequence[Hook] = (),
     report: Callable[[Progress], None] = silent,
+    *,
+    resume: bool = False,
 ) -> TrainingResult:
-    """Train a model on examples."""
+    """Train a model, and leave it in a folder.
+
+    On the same machine with the same number of threads and on the processor, a training that was killed and resumed
+    ends with the same bits as one that was not. On accelerators deterministic kernels are not forced.
+
+    Args:
+        checkpoint: what `load_checkpoint` gave; its model is changed.
+        dataset: training and held-out examples.
+        config: the settings.
+        folder: made when absent; holds checkpoints and metrics.jsonl from the start, the model at the end.
+        hooks: methods that take part.
+        report: called with notes and with the figures of each logged step, in the main process.
+        resume: go on from the newest whole checkpoint in `folder`, if there is one.
+
+    Raises:
+        TrainingRefused: data, settings or memory do not allow it, or the folder holds another training.
+        TrainingDiverged: a loss or gradient is not finite; the last good checkpoint is kept.
+        DiskFull: the folder cannot be written.
+        KeyboardInterrupt: interrupted, after the step under way was saved.
+        SomethingMissing: the extra `local` is not installed.
+    """
+    require("local", "training")
     from accelerate import Accelerator
-    from accelerate.utils import set_seed
 
     for method in ("gradients", "choose_batch"):
         one_hook_only(hooks, method)
     check(dataset)
     accelerator = Accelerator(cpu=config.device == "cpu")
-    set_seed(config.seed)
-    run = TrainingRun(prepare_model(checkpoint.model, config, hooks), checkpoint.tokenizer, config, accelerator, hooks)
-    encoding = run.encode(dataset.train)
+    main = accelerator.is_main_process
+    say = report if main else silent
+    with owned(folder) if main else nullcontext():
+        start = _start(folder, resume=resume, say=say)
+        # Nobody writes before everybody has seen what is there.
+        accelerator.wait_for_everyone()
+        base = _base_facts(checkpoint, config)
+        run = _prepared(checkpoint, config, hooks, accelerator)
+        session = _session(run, dataset, folder, base, say)
+        _seeded(session, start)
+        session.go()
+        ended = Ended(run.steps, run.last.loss, session.heldout_loss, session.tokens, session.seconds)
+        facts = record(session, dataset, base, ended)
+        if main:
+            write_model(run, checkpoint, folder, facts)
+        accelerator.wait_for_everyone()
+    return TrainingResult(
+        folder, ended.steps, ended.loss, ended.heldout_loss, ended.tokens, ended.seconds, facts, run.model
+    )
+
+
+def _prepared(
+    checkpoint: Checkpoint, config: TrainingConfig, hooks: Sequence[Hook], accelerator: Accelerator
+) -> TrainingRun:
+    from accelerate.utils import set_seed
+
+    set_seed(config.seed)  # adapters start from random numbers, alike in all processes
+    model = prepare_model(checkpoint.model, config, hooks)
+    return TrainingRun(model, checkpoint.tokenizer, config, accelerator, hooks)
+
+
+def _seeded(session: Session, start: snapshots.Snapshot | None) -> None:
+    """Bring a session to its first step: random states, memory, hooks, and the checkpoint where there is one."""
+    from accelerate.utils import set_seed
+
+    run = session.run
+    if run.config.memory_check:
+        longest = max(len(r.input_ids) for r in session.data.rows)
+        need = estimate(run.model, run.parameters, run.config, longest)
+        require_memory(need, available(run.accelerator.device), run.config)
+    set_seed(run.config.seed, device_specific=True)  # dropout differs between processes
+    for hook in run.hooks:
+        hook.start(run)
+    if start is not None:
+        snapshots.require_same(start.identity, session.identity, session.folder)
+        session.restore(start)
+
+
+def _start(folder: Path, *, resume: bool, say: Callable[[Progress], None]) -> snapshots.Snapshot | None:
+    """The checkpoint to go on from, None to begin; refuses to write over another training."""
+    there = folder.is_dir() and any(p.name != LOCK for p in folder.iterdir())
+    if not resume:
+        if there:
+            raise TrainingRefused(f"{folder} is not empty; give --resume to go on with the training in it, or another")
+        return None
+    if there and not (folder / CHECKPOINTS).is_dir() and not (folder / FILE).is_file():
+        raise TrainingRefused(f"{folder} holds no training to resume; give another folder")
+    found, damaged = snapshots.newest(folder / CHECKPOINTS)
+    for path in damaged:
+        say(Progress(f"{path.name} is damaged and is not used"))
+    if found is None:
+        say(Progress("no whole checkpoint to resume; starting from the first step"))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        (folder / FILE).unlink(missing_ok=True)
+    return found
+
+
+def _base_facts(checkpoint: Checkpoint, config: TrainingConfig) -> dict[str, Any]:
+    """What the training stands on; the hash is of the weights before any adapter of this training."""
+    facts = dict(checkpoint.facts)
+    if facts.get("adapter") and config.lora is not None and config.save == "adapter":
+        raise TrainingRefused(
+            "the base has an adapter merged into it, so a new adapter alone would fit no file; set save = merged"
+        )
+    facts.setdefault("sha256", weights_sha256(checkpoint.model))
+    facts["dtype"] = str(next(checkpoint.model.parameters()).dtype).removeprefix("torch.")
+    return facts
+
+
+def _session(
+    run: TrainingRun, dataset: TrainingData, folder: Path, base: dict[str, Any], say: Callable[[Progress], None]
+) -> Session:
+    config, world = run.config, run.accelerator.num_processes
+    data = run.encode(dataset.train)
+    heldout = run.encode(dataset.heldout) if dataset.heldout else None
     plan = Plan(
-        len(encoding.rows),
-        config.batch_size * config.accumulate * accelerator.num_processes,
-        config.seed,
-        config.epochs,
-        config.max_steps,
+        len(data.rows), config.batch_size * config.accumulate * world, config.seed, config.epochs, config.max_steps
     )
     run.steps = plan.steps
     optimiser = make_optimiser(run.parameters, config)
-    schedule = make_schedule(optimiser, config, plan.steps)
-    for hook in hooks:
-        hook.start(run)
-    began, tokens = time.monotonic(), 0
-    while run.step < plan.steps:
-        batches = next_batches(run, encoding, plan)
-        loss = run.step_gradients(batches)
-        norm = torch.nn.utils.clip_grad_norm_(run.parameters.values(), config.clip_norm or math.inf)
-        if not bool(torch.isfinite(norm)):
-            raise TrainingDiverged(
-                f"the gradient's norm is {float(norm)}",
-                step=run.step + 1,
-                examples=tuple(i for b in batches for i in b.ids if b.real),
-            )
-        optimiser.step()
-        schedule.step()
-        run.step += 1
-        for hook in hooks:
-            hook.after_step(run)
-        tokens += sum(int(b.attention_mask.sum()) for b in batches)
-        report(Progress(step=run.step, steps=run.steps, loss=loss.loss))
-    heldout = run.heldout_loss(run.encode(dataset.heldout)) if dataset.heldout else None
-    return TrainingResult(folder, run.step, run.last.loss, heldout, tokens, time.monotonic() - began, run.model)
+    identity = {
+        "config": config.identity(),
+        "data": dataset.sha256(),
+        "base": {k: base.get(k) for k in ("sha256", "dtype", "adapter")},
+        "hooks": {hook.name: dict(hook.settings()) for hook in run.hooks},
+        "processes": world,
+    }
+    _describe(run, data, dataset, say)
+    return Session(
+        run, optimiser, make_schedule(optimiser, config, plan.steps), plan, data, heldout, folder, identity, say
+    )
 
 
-def next_batches(run: TrainingRun, encoding: Encoding, plan: Plan) -> list[Batch]:
-    """The micro-batches of this process for the next step."""
-    for hook in run.hooks:
-        chosen = hook.choose_batch(run, run.step)
-        if chosen is not None:
-            return list(chosen)
-    rows = [encoding.rows[i] for i in plan.rows(run.step)]
-    size, world = run.config.batch_size, run.accelerator.num_processes
-    # Every process makes the same number of passes: where examples are short of it, fillers stand in.
-    passes = math.ceil(len(rows) / (size * world))
-    batches = []
-    for number in range(passes):
-        chunk = rows[number * size * world : (number + 1) * size * world]
-        mine = chunk[run.accelerator.process_index :: world]
-        batches.append(run.batch(mine) if mine else run.batch(chunk[:1], filler=True))
-    return batches
+def _describe(run: TrainingRun, data: Encoding, dataset: TrainingData, say: Callable[[Progress], None]) -> None:
+    trained = sum(p.numel() for p in run.parameters.values())
+    whole = sum(p.numel() for p in run.model.parameters())
+    say(Progress(f"{len(data.rows)} examples, {run.steps} steps; {trained} of {whole} parameters are trained"))
+    notes = {
+        "repeat an earlier one": duplicates(dataset.train),
+        f"lose the end of their answer to max_tokens = {run.config.max_tokens}": data.truncated,
+        "are left out: no token of their answer fits": len(data.dropped),
+    }
+    for what, count in notes.items():
+        if count:
+            say(Progress(f"{count} examples {what}"))

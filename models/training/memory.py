@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from labwright.errors import TrainingRefused
+from labwright.models.memory import available_bytes
 from labwright.models.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -74,17 +74,8 @@ def _activations(model: nn.Module, config: TrainingConfig, longest: int) -> int:
 
 
 def available(device: torch.device) -> int:
-    """Bytes at hand on the device: of an accelerator the free ones, else the machine's or the control group's."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    try:
-        return min(free, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):  # no control group, or one without a limit
-        return free
+    """Bytes at hand on the device: the free ones of an accelerator, else what this process may still take."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_bytes()
 
 
 def require_memory(need: MemoryEstimate, at_hand: int, config: TrainingConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,18 +24,7 @@ def prepare_model(model: nn.Module, config: TrainingConfig, hooks: Sequence[Hook
     Raises:
         TrainingRefused: nothing is left to train, or no layer goes by a target's name.
     """
-    from peft import PeftModel
-
-    if isinstance(model, PeftModel):
-        if config.lora is None:
-            raise TrainingRefused("the model has an adapter; train it on (with lora set), or load it merged")
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad = "lora_" in name or "modules_to_save" in name
-    elif config.lora is not None:
-        model = _with_adapters(model, config.lora)
-    else:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad = re.search(config.trainable, name) is not None
+    model = _chosen(model, config)
     for hook in hooks:
         hook.prepare(model)
     if not any(p.requires_grad for p in model.parameters()):
@@ -44,6 +34,22 @@ def prepare_model(model: nn.Module, config: TrainingConfig, hooks: Sequence[Hook
         # Re-entrant checkpointing loses the gradients of adapters when the embeddings are frozen.
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
     return model.train()
+
+
+def _chosen(model: nn.Module, config: TrainingConfig) -> nn.Module:
+    from peft import PeftModel
+
+    if isinstance(model, PeftModel):
+        if config.lora is None:
+            raise TrainingRefused("the model has an adapter; train it on (with lora set), or load it merged")
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = "lora_" in name or "modules_to_save" in name
+    elif config.lora is not None:
+        return _with_adapters(model, config.lora)
+    else:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = re.search(config.trainable, name) is not None
+    return model
 
 
 def _with_adapters(model: nn.Module, settings: LoraSettings) -> nn.Module:
@@ -66,7 +72,10 @@ def _with_adapters(model: nn.Module, settings: LoraSettings) -> nn.Module:
         target_modules=list(settings.targets),
         modules_to_save=list(settings.also_train) or None,
     )
-    return get_peft_model(model, wanted)  # type: ignore[no-any-return]
+    with warnings.catch_warnings():
+        # peft asks transformers by a name that it will drop; nothing that a user could mend.
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model, wanted)  # type: ignore[no-any-return]
 
 
 def _to_float32(model: nn.Module, config: TrainingConfig) -> None:

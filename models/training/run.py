@@ -109,8 +109,8 @@ class TrainingRun:
             TrainingDiverged: the loss of a micro-batch is not finite; its examples are named.
         """
         world = self.accelerator.num_processes
-        answers = self._sum(sum(b.answer_tokens() for b in batches))
-        examples = self._sum(sum(b.real for b in batches))
+        answers = self.total(sum(b.answer_tokens() for b in batches))
+        examples = self.total(sum(b.real for b in batches))
         losses: dict[str, float] = {}
         for number, batch in enumerate(batches, 1):
             apart = world > 1 and number < len(batches)
@@ -126,7 +126,7 @@ class TrainingRun:
                 (total * (scale * world)).backward()  # type: ignore[no-untyped-call]
             for name, part in parts.items():
                 losses[name] = losses.get(name, 0.0) + float(part.detach())
-        summed = {name: self._sum(value) for name, value in losses.items()}
+        summed = {name: self.total(value) for name, value in losses.items()}
         return StepLoss(sum(summed.values()), {n: v for n, v in summed.items() if n})
 
     def _finite(self, loss: Tensor, batch: Batch) -> None:
@@ -134,7 +134,8 @@ class TrainingRun:
             examples = batch.ids
             raise TrainingDiverged(f"the loss is {float(loss)}", step=self.step + 1, examples=examples)
 
-    def _sum(self, value: float) -> float:
+    def total(self, value: float) -> float:
+        """Sum of a number over all processes."""
         if self.accelerator.num_processes == 1:
             return float(value)
         tensor = torch.tensor(float(value), dtype=torch.float64, device=self.accelerator.device)
@@ -205,7 +206,7 @@ class TrainingRun:
                     tokens += batch.answer_tokens()
         finally:
             self.model.train(was)
-        return self._sum(loss) / self._sum(tokens)
+        return self.total(loss) / self.total(tokens)
 
 
 def one_hook_only(hooks: Sequence[Hook], method: str) -> None:

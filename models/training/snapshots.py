@@ -55,8 +55,13 @@ def save(folder: Path, snapshot: Snapshot, keep: int) -> Path:
             hashes[path.name] = sha256_of(path)
         write_json(
             scratch / STATE,
-            {"format": 1, "step": snapshot.step, "identity": snapshot.identity, "values": snapshot.values,
-             "sha256": hashes},
+            {
+                "format": 1,
+                "step": snapshot.step,
+                "identity": snapshot.identity,
+                "values": snapshot.values,
+                "sha256": hashes,
+            },
         )
     for old in list(saved(folder))[keep:]:
         shutil.rmtree(old, ignore_errors=True)
@@ -103,12 +108,15 @@ def require_same(found: Mapping[str, Any], wanted: Mapping[str, Any], where: Pat
     old, new = dict(_flat(found)), dict(_flat(json.loads(json.dumps(wanted))))
     differing = [
         f"{key}: {old.get(key, 'absent')} in the checkpoint, {new.get(key, 'absent')} now"
-        for key in sorted({*old, *new}) if old.get(key) != new.get(key)
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
     ]
     if differing:
         more = f"; and {len(differing) - 8} more" if len(differing) > 8 else ""
-        raise TrainingRefused(f"{where} is of another training ({'; '.join(differing[:8])}{more}); "
-                              "give what it was started with, or another --out")
+        raise TrainingRefused(
+            f"{where} is of another training ({'; '.join(differing[:8])}{more}); "
+            "give what it was started with, or another --out"
+        )
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -122,7 +130,7 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 def random_state(device: torch.device) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The random states of this process: what JSON holds, and torch's as tensors."""
     version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  (the global one is meant)
+    kind, keys, position, has_gauss, cached = np.random.get_state()
     values = {
         "python": [version, list(numbers), gauss],
         "numpy": [str(kind), [int(k) for k in np.asarray(keys)], int(position), int(has_gauss), float(cached)],

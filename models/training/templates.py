@@ -51,9 +51,10 @@ def _chat(asked: str, answer: str, tokenizer: PreTrainedTokenizerBase) -> tuple[
     prompt = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     turns.append({"role": "assistant", "content": answer})
     whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    said = whole[len(prompt) :].rstrip("\n")
-    if not whole.startswith(prompt) or not said.startswith(answer.strip()):
+    before, found, after = whole[len(prompt) :].partition(answer.strip())
+    if not whole.startswith(prompt) or not found or before.strip():
         raise TrainingRefused(
             "this model's chat template rewrites answers, so they cannot be told from prompts; use the template alpaca"
         )
-    return prompt, said
+    # A template without a mark of its own after a turn would teach the model never to stop.
+    return prompt, before + found + (after.rstrip() or str(tokenizer.eos_token or ""))
