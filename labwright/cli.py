@@ -16,6 +16,7 @@ import typer
 from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
+from labwright.cli_fusion import fuse, merge
 from labwright.cli_objectives import bench_objectives
 from labwright.cli_resources import bench_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
@@ -35,6 +36,8 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(eval_app, name="eval")
 app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
+models_app.command("fuse")(fuse)
+models_app.command("merge")(merge)
 app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]

@@ -16,10 +16,12 @@ One departure: TIES trims each weight matrix by itself, as peft and mergekit do;
 
 from __future__ import annotations
 
+import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from labwright.errors import WrongUse
 
@@ -135,3 +137,51 @@ def merge_into(base: Checkpoint, variants: Sequence[Variant], settings: MergeSet
         with torch.no_grad():
             start.copy_(start.float() + tau.to(start.device))
     return len(changed)
+
+
+def merge_folder(base: str, sources: Mapping[str, str], settings: MergeSettings, folder: Path) -> dict[str, Any]:
+    """Merge the alignments of a base and write the model, its tokenizer, merge.json and a model card.
+
+    Args:
+        base: what `load_checkpoint` takes.
+        sources: property to adapter or model.
+        settings: how.
+        folder: empty or absent.
+
+    Returns:
+        What merge.json holds.
+
+    Raises:
+        WrongUse: the folder is not empty; or as `merge_into`.
+        HashMismatch, ModelMissing: as `read_variants`.
+    """
+    from labwright.models.checkpoints import load_checkpoint
+    from labwright.models.h3fusion.variants import read_variants
+
+    scale, density = settings.checked()
+    if folder.exists() and any(folder.iterdir()):
+        raise WrongUse(f"{folder} is not empty; give another folder")
+    dense = load_checkpoint(base)
+    variants = read_variants(dense, sources)
+    changed = merge_into(dense, variants, settings)
+    dense.model.save_pretrained(folder)
+    dense.tokenizer.save_pretrained(folder)
+    record = {
+        **{"method": settings.method, "scale": scale, "density": density, "seed": settings.seed, "changed": changed},
+        "base": {"name": dense.path.name, "sha256": dense.facts["sha256"]},
+        "alignments": {v.property: dict(v.facts) for v in variants},
+    }
+    (folder / "merge.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(_card(record, folder.name), encoding="utf-8")
+    return record
+
+
+def _card(record: Mapping[str, Any], name: str) -> str:
+    made = "; ".join(f"{p} from {f['source']} ({f['kind']})" for p, f in record["alignments"].items())
+    return (
+        f"# {name}\n\n{record['method']} of {made}, scale {record['scale']:g}, density {record['density']:g}, seed "
+        f"{record['seed']}; {record['changed']} weight tensors changed.\n\nBase `{record['base']['name']}`, sha256 "
+        f"`{record['base']['sha256']}`. Load it with `AutoModelForCausalLM.from_pretrained`.\n\nA baseline for fusions. "
+        "Nobody has judged its answers unless a report beside it says so; it keeps the limits and the licence of its "
+        "base, and is not for clinical decisions.\n"
+    )

@@ -46,23 +46,6 @@ def chosen(names: Iterable[str]) -> frozenset[str]:
     return frozenset(FAITHFUL if "all" in asked else asked)
 
 
-def cumulative_labels(sizes: Iterable[int]) -> list[int]:
-    """Property ids of concatenated sets as the released code counts them: set i gets as many as sets 0 to i hold.
-
-    Cut to the true length, so a last set that is no larger than the first loses its own id.
-
-    Args:
-        sizes: number of examples of each set, in their order.
-
-    Example:
-        >>> cumulative_labels([4, 3, 2])
-        [0, 0, 0, 0, 1, 1, 1, 1, 1]
-    """
-    sizes = list(sizes)
-    labels = [i for i in range(len(sizes)) for _ in range(sum(sizes[: i + 1]))]
-    return labels[: sum(sizes)]
-
-
 def evaluated_rows(property_name: str, n: int, faithful: frozenset[str]) -> int:
     """How many of a property's n test rows, from the first, an evaluation reads.
 

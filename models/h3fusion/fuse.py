@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -15,16 +15,17 @@ from labwright.errors import TrainingRefused
 from labwright.models.checkpoints import Checkpoint, load_checkpoint
 from labwright.models.h3fusion.build import BuildSettings, build
 from labwright.models.h3fusion.card import fusion_section
-from labwright.models.h3fusion.faithful import cumulative_labels
 from labwright.models.h3fusion.fusing import FusionHook, FusionSettings
 from labwright.models.h3fusion.mixtral import mixtral_obstacle, save_as_mixtral
 from labwright.models.h3fusion.modeling import H3FusionForCausalLM
 from labwright.models.h3fusion.statistics import router_shares
 from labwright.models.h3fusion.variants import Variant, read_variants
+from labwright.models.training.alignment_data import mixed_set
 from labwright.models.training.config import TrainingConfig
 from labwright.models.training.encoding import encode, pad_token
 from labwright.models.training.examples import Example, TrainingData
-from labwright.models.training.loop import Progress, silent, train
+from labwright.models.training.loop import train
+from labwright.models.training.results import Progress, silent
 
 RECORD = "fusion.json"
 MEASURED = 64
@@ -129,11 +130,9 @@ def _mixed(data: TrainingData, names: Sequence[str], faithful: frozenset[str]) -
         raise TrainingRefused(f"no example of {', '.join(absent)}; a fusion needs examples of every property")
     if strange := sorted(set(counts) - set(names)):
         raise TrainingRefused(f"{counts[strange[0]]} examples are of {strange[0]!r}, which is none of {', '.join(names)}")
-    train_set = [e for name in names for e in data.train if e.property == name]
-    if "cumulative_labels" in faithful:
-        ids = cumulative_labels([counts[name] for name in names])
-        train_set = [replace(e, property=names[i]) for e, i in zip(train_set, ids, strict=True)]
-    return replace(data, train=tuple(train_set))
+    sets = {name: [e for e in data.train if e.property == name] for name in names}
+    labels: Literal["right", "faithful"] = "faithful" if "cumulative_labels" in faithful else "right"
+    return replace(data, train=mixed_set(sets, labels))
 
 
 def _measured(checkpoint: Checkpoint, data: TrainingData, config: TrainingConfig) -> dict[str, list[tuple[int, ...]]]:
