@@ -21,6 +21,7 @@ from labwright.cli_objectives import bench_objectives
 from labwright.cli_resources import bench_app, datasets_app, models_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
+from labwright.cli_training import align
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
+models_app.command("align")(align)
 app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]

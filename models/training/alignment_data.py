@@ -6,6 +6,8 @@ The three properties and their order are those of H3Fusion (arXiv 2411.17792): h
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +30,7 @@ def read_self_instruct(path: Path, teaches: str = "helpful") -> tuple[Example, .
         TrainingRefused: the file is not of this form.
     """
     found: list[Example] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -76,7 +78,7 @@ def read_truthfulqa(
         TrainingRefused: the file is not of this form.
     """
     try:
-        rows = list(csv.DictReader(_text(path).splitlines(keepends=True)))
+        rows = list(csv.DictReader(io.StringIO(_text(path), newline="")))
         middle = len(rows) // 2
         chosen = list(enumerate(rows, 1))[:middle] if half == "train" else list(enumerate(rows, 1))[middle:]
         found = []
@@ -118,7 +120,7 @@ def _read_own(path: Path, teaches: str) -> tuple[Example, ...]:
 
 
 def _first_object(path: Path) -> dict[str, Any]:
-    first = next((line for line in _text(path).splitlines() if line.strip()), "{}")
+    first = next((line for line in _text(path).split("\n") if line.strip()), "{}")
     try:
         row = json.loads(first)
     except ValueError:
@@ -149,8 +151,6 @@ def split_by_question(examples: Sequence[Example], share: float) -> tuple[tuple[
     Raises:
         TrainingRefused: one side would be empty.
     """
-    import hashlib
-
     if share == 0:
         return tuple(examples), ()
     bound = int(share * 2**32)

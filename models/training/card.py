@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 PURPOSE = {
@@ -38,15 +39,15 @@ def model_card(facts: dict[str, Any], name: str) -> str:
             "",
             "## Base",
             "",
-            f"{base['name']} ({base.get('architecture', 'unknown architecture')}, {base['dtype']}), sha256 of the weights "
-            f"`{facts['base_sha256']}`.",
+            f"{base['name']} ({base.get('architecture', 'unknown architecture')}, {base['dtype']}), sha256 of its "
+            f"weights `{facts['base_sha256']}`.",
             "",
             "## Data",
             "",
             f"{data['source'] or 'Not named'}: {data['examples']} examples"
             f"{', ' + str(data['heldout']) + ' held out' if data['heldout'] else ''}; licence: "
-            f"{data['licence'] or 'not stated by who trained it'}. sha256 `{data['sha256']}`. {data['duplicates']} repeat an "
-            f"earlier one, {data['truncated']} lost the end of their answer, {len(data['left_out'])} were left out.",
+            f"{data['licence'] or 'not stated by who trained it'}. sha256 `{data['sha256']}`. {data['duplicates']} "
+            f"repeat an earlier one, {data['truncated']} lost the end of their answer, {len(data['left_out'])} were left out.",
             "",
             "## Training",
             "",
@@ -113,6 +114,4 @@ def _figure(value: float | None) -> str:
 
 
 def _yaml(text: str) -> str:
-    import json
-
     return json.dumps(text, ensure_ascii=False)

@@ -63,8 +63,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        tensors = (t.to(device) for t in (self.input_ids, self.attention_mask, self.labels))
-        return Batch(*tensors, self.properties, self.ids, self.real)
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            attention_mask=self.attention_mask.to(device),
+            labels=self.labels.to(device),
+        )
 
     def answer_tokens(self) -> int:
         """Labels that a causal loss counts: all but -100, and never a row's first."""

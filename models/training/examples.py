@@ -69,8 +69,8 @@ def check(data: TrainingData) -> None:
     """Refuse data that nothing sound could come of.
 
     Raises:
-        TrainingRefused: there is no example; one has an empty prompt or answer; two held-out or training
-            examples share an id; or a held-out question is also trained on.
+        TrainingRefused: there is no example; one has an empty prompt or answer; or a held-out question is also
+            trained on.
     """
     if not data.train:
         raise TrainingRefused(f"{data.source or 'the data'}: no training example; give a file that holds some")
@@ -106,7 +106,8 @@ def read_examples(path: Path) -> tuple[Example, ...]:
             is named, up to five.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: a JSON text may hold line separators that are no line's end here.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TrainingRefused(f"{path}: cannot be read as UTF-8 text: {error}") from error
     found: list[Example] = []

@@ -27,6 +27,8 @@ from labwright.models.training.run import TrainingRun, one_hook_only
 from labwright.models.training.session import CHECKPOINTS, Session
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from labwright.models.checkpoints import Checkpoint
 
 

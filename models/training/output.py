@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,20 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the progress bars of transformers, which would mix with ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def base_name(checkpoint: Checkpoint) -> str:
     """What an adapter names as its base: a name of `labwright models list`, else the path."""
     path = checkpoint.path.resolve()
@@ -48,7 +64,7 @@ def write_model(run: TrainingRun, checkpoint: Checkpoint, folder: Path, facts: d
         DiskFull: it cannot be written.
     """
     (folder / RECORD).unlink(missing_ok=True)
-    with new_folder(folder / "model") as scratch:
+    with quiet(), new_folder(folder / "model") as scratch:
         _save(run.model, checkpoint, scratch, merged=run.config.save == "merged")
         checkpoint.tokenizer.save_pretrained(scratch)
         for path in scratch.iterdir():
@@ -70,12 +86,12 @@ def _save(model: Any, checkpoint: Checkpoint, folder: Path, *, merged: bool) -> 
     from peft import PeftModel
 
     if not isinstance(model, PeftModel):
-        model.save_pretrained(folder)
+        model.save_pretrained(str(folder))
         return
     if merged:
-        model.merge_and_unload().save_pretrained(folder)
+        model.merge_and_unload().save_pretrained(str(folder))
         return
     model.peft_config["default"].base_model_name_or_path = base_name(checkpoint)
     # The rows of the embeddings are those of the base: none was added, so none is saved.
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / CARD).unlink(missing_ok=True)  # peft's is empty; ours follows

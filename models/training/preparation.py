@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -65,7 +65,7 @@ def _with_adapters(model: nn.Module, settings: LoraSettings) -> nn.Module:
         )
     wanted = LoraConfig(
         r=settings.r,
-        lora_alpha=settings.alpha,
+        lora_alpha=cast("int", settings.alpha),  # any number; only the ratio to r counts
         lora_dropout=settings.dropout,
         bias="none",
         task_type="CAUSAL_LM",
@@ -75,7 +75,7 @@ def _with_adapters(model: nn.Module, settings: LoraSettings) -> nn.Module:
     with warnings.catch_warnings():
         # peft asks transformers by a name that it will drop; nothing that a user could mend.
         warnings.simplefilter("ignore", FutureWarning)
-        return get_peft_model(model, wanted)  # type: ignore[no-any-return]
+        return get_peft_model(model, wanted)
 
 
 def _to_float32(model: nn.Module, config: TrainingConfig) -> None:

@@ -123,7 +123,7 @@ class TrainingRun:
                 total = torch.stack([part.float().to(parts[""].device) for part in parts.values()]).sum()
                 self._finite(total, batch)
                 # Gradients are averaged over processes, but the loss is a sum of their parts.
-                (total * (scale * world)).backward()  # type: ignore[no-untyped-call]
+                (total * (scale * world)).backward()
             for name, part in parts.items():
                 losses[name] = losses.get(name, 0.0) + float(part.detach())
         summed = {name: self.total(value) for name, value in losses.items()}
