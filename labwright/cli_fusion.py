@@ -153,6 +153,20 @@ def _show(result: FusionResult, as_json: bool) -> None:
     typer.echo(f"{result.folder}: {len(experts)} experts, top {result.record['top_k']}")
 
 
+def bench_fusion(
+    parts: Annotated[str, typer.Option(help="Comma-separated: toy, speed; empty for all.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="One seed of the toy, few pairs of times.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure fusions: a toy whose answer is known, speed and memory beside the dense base."""
+    from labwright.cli_resources import show_figures
+    from labwright.cli_screen import Screen
+    from labwright.eval.suites.fusion import measure
+
+    with Screen() as screen:
+        show_figures(measure(quick=quick, parts=[p for p in parts.split(",") if p], say=screen.say), as_json)
+
+
 def merge(
     method: Annotated[str, typer.Option(help="average, task_arithmetic, ties, dare_linear or dare_ties.")],
     helpful: Source = "",

@@ -133,7 +133,7 @@ def bench_run(
     from labwright.eval.suites.run import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, say=screen.say), as_json)
+        show_figures(measure(quick=quick, say=screen.say), as_json)
 
 
 @bench_app.command("judges")
@@ -146,7 +146,7 @@ def bench_judges(
     from labwright.eval.suites.judges import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, model=model, say=screen.say), as_json)
+        show_figures(measure(quick=quick, model=model, say=screen.say), as_json)
 
 
 @bench_app.command("sandbox")
@@ -158,10 +158,11 @@ def bench_sandbox(
     from labwright.eval.suites.sandbox import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, say=screen.say), as_json)
+        show_figures(measure(quick=quick, say=screen.say), as_json)
 
 
-def _figures(document: dict[str, Any], as_json: bool) -> None:
+def show_figures(document: dict[str, Any], as_json: bool) -> None:
+    """Print a benchmark's document as JSON, or its figures as a table."""
     if as_json:
         emit(document)
     else:
@@ -184,7 +185,7 @@ def bench_retrieval(
     from labwright.eval.suites.retrieval import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
+        show_figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
 
 
 @bench_app.command("verify")

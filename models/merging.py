@@ -7,9 +7,9 @@ adapter: the product of two mean factors is not the mean product). The arithmeti
 |---|---|---|
 | average | W_base + mean tau_i | Wortsman et al. 2022, arXiv 2203.05482 |
 | task_arithmetic | W_base + scale * sum tau_i | Ilharco et al. 2023, arXiv 2212.04089 |
-| ties | trim to the largest `density`, elect a sign, mean of what agrees; W_base + scale * that | Yadav et al. 2023, arXiv 2306.01708 |
-| dare_linear | drop 1 - `density` at random, divide the rest by it; then task_arithmetic | Yu et al. 2024, arXiv 2311.03099 |
-| dare_ties | the same dropping; then the sign election and mean of ties | as above |
+| ties | keep the largest `density`, elect a sign, scale * mean of what agrees | Yadav et al. 2023, arXiv 2306.01708 |
+| dare_linear | keep `density` at random, divide by it; task_arithmetic | Yu et al. 2024, arXiv 2311.03099 |
+| dare_ties | keep `density` at random, divide by it; election and mean of ties | as above |
 
 One departure: TIES trims each weight matrix by itself, as peft and mergekit do; the paper trims the whole vector.
 """
@@ -181,7 +181,7 @@ def _card(record: Mapping[str, Any], name: str) -> str:
     return (
         f"# {name}\n\n{record['method']} of {made}, scale {record['scale']:g}, density {record['density']:g}, seed "
         f"{record['seed']}; {record['changed']} weight tensors changed.\n\nBase `{record['base']['name']}`, sha256 "
-        f"`{record['base']['sha256']}`. Load it with `AutoModelForCausalLM.from_pretrained`.\n\nA baseline for fusions. "
-        "Nobody has judged its answers unless a report beside it says so; it keeps the limits and the licence of its "
-        "base, and is not for clinical decisions.\n"
+        f"`{record['base']['sha256']}`. Load it with `AutoModelForCausalLM.from_pretrained`.\n\n"
+        "A baseline for fusions. Nobody has judged its answers unless a report beside it says so; it keeps the "
+        "limits and the licence of its base, and is not for clinical decisions.\n"
     )

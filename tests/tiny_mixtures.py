@@ -58,7 +58,9 @@ def write_base(folder: Path, family: str = "llama", seed: int = 0, words: int = 
 def write_adapter(folder: Path, base: Path, seed: int, targets: tuple[str, ...] = FFN, **settings: Any) -> Path:
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base)
-    config = LoraConfig(**{"r": 2, "lora_alpha": 1, "target_modules": list(targets), "task_type": "CAUSAL_LM", **settings})
+    config = LoraConfig(
+        **{"r": 2, "lora_alpha": 1, "target_modules": list(targets), "task_type": "CAUSAL_LM", **settings}
+    )
     adapted = get_peft_model(model, config)
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:

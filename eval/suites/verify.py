@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 
 from labwright.errors import WrongUse
-from labwright.eval.suites import figures, judge_figures, objective_figures, retrieval_figures, sandbox_figures
+from labwright.eval.suites import (
+    figures,
+    fusion_figures,
+    judge_figures,
+    objective_figures,
+    retrieval_figures,
+    sandbox_figures,
+)
 
 FOLDER = Path("docs/benchmarks")
 MAKERS = {
@@ -15,6 +22,7 @@ MAKERS = {
     "sandbox": sandbox_figures.figures_of,
     "retrieval": retrieval_figures.figures_of,
     "objectives": objective_figures.figures_of,
+    "fusion": fusion_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
 

@@ -82,9 +82,7 @@ def _scaled(variant: Variant, faithful: frozenset[str]) -> Mapping[str, Tensor]:
     return {name: delta / variant.scale for name, delta in variant.deltas.items()}
 
 
-def _average_shared(
-    base: Checkpoint, variants: Sequence[Variant], blocks: set[str], settings: BuildSettings
-) -> None:
+def _average_shared(base: Checkpoint, variants: Sequence[Variant], blocks: set[str], settings: BuildSettings) -> None:
     """Bring what alignments changed outside the blocks into the base, where that is allowed."""
     shared = {v.property: sorted(set(v.deltas) - blocks) for v in variants}
     changed = sorted({name for names in shared.values() for name in names})

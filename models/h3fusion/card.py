@@ -25,8 +25,8 @@ Without labwright, `AutoModelForCausalLM.from_pretrained("FOLDER/mixtral")`: the
 for transformers, vLLM and what else loads Mixtral.
 """
 NO_PLAIN = """\
-Without labwright: `labwright models fuse --mixtral` writes the model as a Mixtral checkpoint where its base is a Llama or
-Mistral without biases.
+Without labwright: `labwright models fuse --mixtral` writes the model as a Mixtral checkpoint where its base is a Llama
+or Mistral without biases.
 """
 
 
@@ -39,18 +39,18 @@ def fusion_section(record: Mapping[str, Any], *, mixtral: bool) -> str:
     """
     experts = record["experts"]
     settings = record["settings"]
+    made = "; ".join(f"{name} from {f['source']} ({f['kind']})" for name, f in record["alignments"].items())
+    dials = ", ".join(f"{gamma:g}" for gamma in settings["gammas"])
     lines = [
         "## Fusion",
         "",
-        f"A mixture of {len(experts)} experts in every layer ({', '.join(experts)}), {record['top_k']} of them computed "
-        "for a token, after H3Fusion (arXiv 2411.17792).",
+        f"A mixture of {len(experts)} experts in every layer ({', '.join(experts)}), {record['top_k']} of them "
+        "computed for a token, after H3Fusion (arXiv 2411.17792).",
         "",
-        f"Base `{record['base']['name']}`, sha256 `{record['base']['sha256']}`. Alignments: "
-        + "; ".join(f"{name} from {facts['source']} ({facts['kind']})" for name, facts in record["alignments"].items())
-        + ".",
+        f"Base `{record['base']['name']}`, sha256 `{record['base']['sha256']}`. Alignments: {made}.",
         "",
-        f"Gating loss {settings['gate_form']}, lambda {settings['gate_weight']:g}; penalty {settings['penalty_form']}, gamma "
-        f"{', '.join(f'{g:g}' for g in settings['gammas'])}; attention {settings['attention']}.",
+        f"Gating loss {settings['gate_form']}, lambda {settings['gate_weight']:g}; penalty {settings['penalty_form']}, "
+        f"gamma {dials}; attention {settings['attention']}.",
     ]
     if settings["faithful"]:
         lines += ["", f"Deviations of the released code that were switched on: {', '.join(settings['faithful'])}."]

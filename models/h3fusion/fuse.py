@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +38,11 @@ class FusionPlan:
 
     sources: Mapping[str, str]
     """Property to its adapter or model, in the order of the experts."""
-    build: BuildSettings = BuildSettings()
+    build: BuildSettings = field(default_factory=BuildSettings)
     """How experts are made."""
-    fusion: FusionSettings = FusionSettings()
+    fusion: FusionSettings = field(default_factory=FusionSettings)
     """The two losses beside the language model's, and what is trained."""
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     """The training loop's settings."""
     mixtral: bool = False
     """Also write the model as a Mixtral checkpoint, into the folder `mixtral`."""
@@ -58,7 +58,7 @@ class FusionResult:
     """What fusion.json holds."""
 
 
-def fuse(
+def fuse(  # noqa: PLR0913  (as the training loop's own)
     base: str,
     plan: FusionPlan,
     data: TrainingData,
@@ -129,7 +129,9 @@ def _mixed(data: TrainingData, names: Sequence[str], faithful: frozenset[str]) -
     if absent := [name for name in names if not counts[name]]:
         raise TrainingRefused(f"no example of {', '.join(absent)}; a fusion needs examples of every property")
     if strange := sorted(set(counts) - set(names)):
-        raise TrainingRefused(f"{counts[strange[0]]} examples are of {strange[0]!r}, which is none of {', '.join(names)}")
+        raise TrainingRefused(
+            f"{counts[strange[0]]} examples are of {strange[0]!r}, which is none of {', '.join(names)}"
+        )
     sets = {name: [e for e in data.train if e.property == name] for name in names}
     labels: Literal["right", "faithful"] = "faithful" if "cumulative_labels" in faithful else "right"
     return replace(data, train=mixed_set(sets, labels))

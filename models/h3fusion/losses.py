@@ -5,9 +5,9 @@
 K experts, k of them chosen for a token, b samples, t positions, L layers. The gating loss and both penalties are lower
 for better. Two forms of each are here; the defaults are `nll` and `drift`:
 
-- Gate `nll` is -log pbar_c. The released code gives pbar, a probability already, to a cross-entropy that takes a softmax
-  again (`double_softmax`). Its gradient on the router's logits fades with pbar_c: a sample that is sent to a wrong expert
-  with confidence is never sent back. That of `nll` is greatest there, and its minimum is 0 for any K.
+- Gate `nll` is -log pbar_c. The released code gives pbar, a probability already, to a cross-entropy that takes a
+  softmax again (`double_softmax`). Its gradient on the router's logits fades with pbar_c: a sample that is sent to a
+  wrong expert with confidence is never sent back. That of `nll` is greatest there, and its minimum is 0 for any K.
 - Penalty `drift` is the distance of an expert from its merged start, ||W - W0||_F. The released code adds the norms of
   the two factors of each adapter (`factor_norms`), which depends on how a change is split into factors and is above 0
   before anything changed.
@@ -161,9 +161,7 @@ def low_rank_norm(factors: Sequence[tuple[Tensor, Tensor, float]]) -> Tensor:
     """
     if not factors:
         raise ValueError("the norm of no change")
-    squares = [
-        scale**2 * ((b.float().T @ b.float()) * (a.float() @ a.float().T)).sum() for a, b, scale in factors
-    ]
+    squares = [scale**2 * ((b.float().T @ b.float()) * (a.float() @ a.float().T)).sum() for a, b, scale in factors]
     # Rounding can leave a sum just below 0; under the floor there is no gradient instead of an infinite one.
     return torch.stack(squares).sum().clamp_min(1e-24).sqrt()
 

@@ -2,9 +2,9 @@
 
 Attention, embeddings, norms and head are those of the base model, which may be any causal language model of
 transformers whose layers hold an `mlp` with gate_proj, up_proj and down_proj (Llama, Mistral, Qwen2, Gemma and the
-like). A linear router without bias chooses k of K experts for a token (losses.route); only the chosen ones are computed,
-the tokens of one expert in one matrix product. The router is computed, and kept, in float32 (a bfloat16 router flips
-choices between nearly equal experts).
+like). A linear router without bias chooses k of K experts for a token (losses.route); only the chosen ones are
+computed, the tokens of one expert in one matrix product. The router is computed, and kept, in float32 (a bfloat16
+router flips choices between nearly equal experts).
 
 Importing `labwright.models.h3fusion.modeling` registers the class: AutoConfig and AutoModelForCausalLM load what
 save_pretrained wrote, and generate() works as with every other model.
@@ -78,7 +78,7 @@ class Router(nn.Linear):
     def __init__(self, hidden: int, num_experts: int) -> None:
         super().__init__(hidden, num_experts, bias=False)
 
-    def forward(self, input: Tensor) -> Tensor:  # the name is that of the base class
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (the base class names it so)
         """Logits (..., K), float32, of hidden states (..., hidden)."""
         return nn.functional.linear(input.float(), self.weight.float())
 
@@ -132,7 +132,9 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         super().__init__(config)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         for layer in decoder_layers(self.language_model):
-            layer.mlp = Mixture(layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok)
+            layer.mlp = Mixture(
+                layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok
+            )
         self.post_init()
 
     @classmethod
@@ -148,7 +150,9 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             fused = cls(config)
         generator = torch.Generator().manual_seed(seed)
         for layer in decoder_layers(dense):
-            layer.mlp = Mixture(layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok)
+            layer.mlp = Mixture(
+                layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok
+            )
             start = torch.empty(layer.mlp.router.weight.shape)
             start.normal_(std=getattr(config.text_config, "initializer_range", 0.02), generator=generator)
             layer.mlp.router.weight.data = start.to(dense.device)

@@ -13,7 +13,11 @@ from labwright.errors import WrongUse
 from labwright.models.checkpoints import load_checkpoint
 from labwright.models.merging import METHODS, MergeSettings, Method, merge_folder, merge_task_vectors
 
-TAU = [torch.tensor([[4.0, -1, 0], [2, 3, -6]]), torch.tensor([[-2.0, 5, 1], [0, 3, -3]]), torch.tensor([[1.0, 0, -8], [6, -1, 2]])]
+TAU = [
+    torch.tensor([[4.0, -1, 0], [2, 3, -6]]),
+    torch.tensor([[-2.0, 5, 1], [0, 3, -3]]),
+    torch.tensor([[1.0, 0, -8], [6, -1, 2]]),
+]
 
 
 def merged(method: Method, **settings: float) -> list[list[float]]:
@@ -21,7 +25,10 @@ def merged(method: Method, **settings: float) -> list[list[float]]:
 
 
 def test_average_and_task_arithmetic() -> None:
-    assert merged("average") == [[pytest.approx(1.0), pytest.approx(4 / 3), pytest.approx(-7 / 3)], [pytest.approx(8 / 3), pytest.approx(5 / 3), pytest.approx(-7 / 3)]]
+    assert merged("average") == [
+        [pytest.approx(1.0), pytest.approx(4 / 3), pytest.approx(-7 / 3)],
+        [pytest.approx(8 / 3), pytest.approx(5 / 3), pytest.approx(-7 / 3)],
+    ]
     assert merged("task_arithmetic", scale=0.5) == [[1.5, 2.0, -3.5], [4.0, 2.5, -3.5]]
     assert merged("task_arithmetic") == [[pytest.approx(0.4 * v) for v in row] for row in [[3, 4, -7], [8, 5, -7]]]
 
@@ -91,7 +98,10 @@ def test_models_merged_into_a_folder(tmp_path: Path) -> None:
     mean = sum(load_checkpoint(s).model.get_parameter(name) for s in sources.values()) / 2
     found = load_checkpoint(str(tmp_path / "average")).model
     torch.testing.assert_close(found.get_parameter(name), mean, atol=1e-6, rtol=1e-5)
-    assert torch.equal(found.get_parameter("lm_head.weight"), AutoModelForCausalLM.from_pretrained(base).get_parameter("lm_head.weight"))
+    assert torch.equal(
+        found.get_parameter("lm_head.weight"),
+        AutoModelForCausalLM.from_pretrained(base).get_parameter("lm_head.weight"),
+    )
     assert not torch.equal(found.get_parameter(name), start)
     with pytest.raises(WrongUse, match="not empty"):
         merge_folder(str(base), sources, MergeSettings(method="average"), tmp_path / "average")

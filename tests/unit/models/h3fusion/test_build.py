@@ -58,7 +58,9 @@ def test_vector_5_the_scale_is_part_of_the_merge(base: Path, adapters: dict[str,
 
 
 @pytest.mark.parametrize(("faithful", "expected"), [((), [1.0, 2, 3]), (("aliased_experts",), [6.0, 6, 6])])
-def test_vector_6_experts_are_copies_unless_aliased(base: Path, faithful: tuple[str, ...], expected: list[float]) -> None:
+def test_vector_6_experts_are_copies_unless_aliased(
+    base: Path, faithful: tuple[str, ...], expected: list[float]
+) -> None:
     dense = loaded(base)
     weight = dense.model.model.layers[0].mlp.up_proj.weight
     with torch.no_grad():
@@ -75,14 +77,21 @@ def test_experts_alone_are_the_aligned_models(base: Path, adapters: dict[str, st
     for e, name in enumerate(NAMES):
         with torch.no_grad():
             for block in model.mixtures:
-                block.router.forward = lambda x, e=e: torch.nn.functional.one_hot(  # type: ignore[method-assign]
-                    torch.full(x.shape[:-1], e), 3
-                ).float() * 50
+                block.router.forward = (
+                    lambda x, e=e: (
+                        torch.nn.functional.one_hot(  # type: ignore[method-assign]
+                            torch.full(x.shape[:-1], e), 3
+                        ).float()
+                        * 50
+                    )
+                )
             found = model(ids).logits
         torch.testing.assert_close(found, load_checkpoint(adapters[name]).model(ids).logits, atol=1e-5, rtol=1e-4)
 
 
-def test_whole_models_make_the_experts_that_their_adapters_make(base: Path, adapters: dict[str, str], tmp_path: Path) -> None:
+def test_whole_models_make_the_experts_that_their_adapters_make(
+    base: Path, adapters: dict[str, str], tmp_path: Path
+) -> None:
     whole = {}
     for name, folder in adapters.items():
         checkpoint = load_checkpoint(folder)
@@ -196,7 +205,9 @@ def test_ranks_may_differ(base: Path, adapters: dict[str, str], tmp_path: Path) 
 def test_the_base_itself_is_not_changed_by_reading(base: Path, adapters: dict[str, str]) -> None:
     dense = loaded(base)
     read_variants(dense, adapters)
-    for one, other in zip(dense.model.parameters(), AutoModelForCausalLM.from_pretrained(base).parameters(), strict=True):
+    for one, other in zip(
+        dense.model.parameters(), AutoModelForCausalLM.from_pretrained(base).parameters(), strict=True
+    ):
         assert torch.equal(one, other)
 
 

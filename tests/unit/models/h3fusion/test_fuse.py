@@ -39,7 +39,9 @@ def data(n: int = 3) -> TrainingData:
     return TrainingData(tuple(rows), (), "made up", "CC0-1.0")
 
 
-def run(base: Path, adapters: dict[str, str], folder: Path, examples: TrainingData | None = None, **changes: Any) -> FusionResult:
+def run(
+    base: Path, adapters: dict[str, str], folder: Path, examples: TrainingData | None = None, **changes: Any
+) -> FusionResult:
     faithful = chosen(changes.pop("faithful", "").split(","))
     training = QUICK.model_copy(update=changes.pop("training", {}))
     plan = FusionPlan(
@@ -111,7 +113,9 @@ def test_the_gate_is_that_of_the_batch_with_and_without_padding(base: Path, adap
         hook._layers = 2
         terms = hook.loss_terms(None, batch, out)  # type: ignore[arg-type]
         assert list(terms) == ["gate"]
-        assert terms["gate"].item() == pytest.approx(0.5 * gate_loss(out.router_logits, labels, mask=mask).item(), abs=1e-6)
+        assert terms["gate"].item() == pytest.approx(
+            0.5 * gate_loss(out.router_logits, labels, mask=mask).item(), abs=1e-6
+        )
     strange = Batch(ids, batch.attention_mask, ids, ("honest", "kind"), ("a", "b"), 2)
     with pytest.raises(TrainingRefused, match="'kind'"):
         hook.loss_terms(None, strange, out)  # type: ignore[arg-type]
@@ -162,7 +166,10 @@ def test_the_recorded_drift_is_the_distance_from_the_start(
     result = run(base, adapters, tmp_path / "out")
     for e, name in enumerate(NAMES):
         for layer in range(2):
-            old, new = (torch.cat([p.flatten() for p in m.mixtures[layer].experts[e].parameters()]) for m in (before, result.model))
+            old, new = (
+                torch.cat([p.flatten() for p in m.mixtures[layer].experts[e].parameters()])
+                for m in (before, result.model)
+            )
             drift = result.record["drift"][name]
             assert drift["absolute"][layer] == pytest.approx((new - old).norm().item(), rel=1e-2)
             assert drift["relative"][layer] == pytest.approx(((new - old).norm() / old.norm()).item(), rel=1e-2)
@@ -186,7 +193,9 @@ def test_labels_follow_the_examples_or_the_cumulative_rule() -> None:
     mixed = TrainingData(tuple(Example("w1", "w2", n, f"{n}:{i}") for n, size in sizes.items() for i in range(size)))
     right = [e.property for e in _mixed(mixed, NAMES, frozenset()).train]
     assert right == ["helpful"] * 4 + ["harmless"] * 3 + ["honest"] * 2
-    assert [e.property for e in _mixed(mixed, NAMES, chosen(["cumulative_labels"])).train] == ["helpful"] * 4 + ["harmless"] * 5
+    assert [e.property for e in _mixed(mixed, NAMES, chosen(["cumulative_labels"])).train] == ["helpful"] * 4 + [
+        "harmless"
+    ] * 5
 
 
 def test_all_deviations_together_still_make_a_model(base: Path, adapters: dict[str, str], tmp_path: Path) -> None:

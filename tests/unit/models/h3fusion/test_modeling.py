@@ -138,6 +138,7 @@ def test_router_logits_come_by_layer_and_sample_and_carry_a_gradient() -> None:
 
 def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     model = mixture().train()
+
     def gradients() -> list[torch.Tensor]:
         model.zero_grad()
         out = model(IDS, labels=IDS, output_router_logits=True, use_cache=False)
@@ -171,6 +172,15 @@ def test_a_decoder_of_another_build_is_refused() -> None:
     gpt = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=11))
     with pytest.raises(WrongUse, match="Llama-like decoder"):
         decoder_layers(gpt)
-    bert = BertLMHeadModel(BertConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8, vocab_size=11, is_decoder=True))
+    bert = BertLMHeadModel(
+        BertConfig(
+            num_hidden_layers=1,
+            hidden_size=8,
+            num_attention_heads=1,
+            intermediate_size=8,
+            vocab_size=11,
+            is_decoder=True,
+        )
+    )
     with pytest.raises(WrongUse, match="Llama-like decoder"):
         decoder_layers(bert)
