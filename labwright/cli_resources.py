@@ -188,6 +188,18 @@ def bench_retrieval(
         show_figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
 
 
+@bench_app.command("ensemble")
+def bench_ensemble(
+    parts: Annotated[str, typer.Option(help="Any of bbh, pruning.", metavar="A,B")] = "bbh,pruning",
+    as_json: Json = False,
+) -> None:
+    """Measure learned ensembles, their pruning, and what they must beat."""
+    from labwright.eval.suites.ensemble import measure
+
+    with Screen() as screen:
+        _figures(measure(parts.split(","), say=screen.say), as_json)
+
+
 @bench_app.command("verify")
 def bench_verify(suite: str) -> None:
     """Recompute every figure of a committed benchmark from its raw rows."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labwright.errors import WrongUse
 from labwright.eval.suites import (
+    ensemble_figures,
     figures,
     fusion_figures,
     judge_figures,
@@ -22,6 +23,7 @@ MAKERS = {
     "sandbox": sandbox_figures.figures_of,
     "retrieval": retrieval_figures.figures_of,
     "objectives": objective_figures.figures_of,
+    "ensemble": ensemble_figures.figures_of,
     "fusion": fusion_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
