@@ -17,8 +17,9 @@ from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
 from labwright.cli_fusion import bench_fusion, fuse, merge
+from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
-from labwright.cli_resources import bench_app, datasets_app, models_app
+from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
 from labwright.cli_training import align

@@ -16,7 +16,7 @@ def findings(sandbox: SandboxConfig) -> list[dict[str, Any]]:
     Args:
         sandbox: `[sandbox]` of the configuration.
     """
-    return [_sandbox(sandbox), *_models(), _data(), _disk(), *_keys()]
+    return [_sandbox(sandbox), *_models(), *_extras(), _data(), _disk(), *_keys()]
 
 
 def _entry(part: str, state: str, detail: str) -> dict[str, Any]:
@@ -48,6 +48,19 @@ def _models() -> list[dict[str, Any]]:
     for server in running_servers():
         entries.append(_entry("model server", "ok", f"{server['model']} on port {server['port']}, pid {server['pid']}"))
     return entries
+
+
+def _extras() -> list[dict[str, Any]]:
+    from labwright.models.extras import EXTRAS, absent_of
+
+    return [
+        _entry(
+            f"extra {extra}",
+            "absent" if absent_of(extra) else "ok",
+            f"pip install 'labwright[{extra}]'" * bool(absent_of(extra)),
+        )
+        for extra in EXTRAS
+    ]
 
 
 def _data() -> dict[str, Any]:

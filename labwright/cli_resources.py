@@ -1,8 +1,7 @@
-"""Commands on what runs stand on: data sets, models, benchmarks."""
+"""Commands on what runs stand on: data sets, benchmarks."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,6 @@ import typer
 from labwright.cli_screen import Screen, emit, printable, table
 
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
-models_app = typer.Typer(no_args_is_help=True, help="Embedded models.")
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks; each figure by its name.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -66,62 +64,6 @@ def datasets_verify(name: Annotated[str, typer.Argument(metavar="ACCESSION")], a
     else:
         typer.echo(printable(f"{'verified' if found['verified'] else 'NOT verified'}: {found['detail']}"))
     raise typer.Exit(0 if found["verified"] else 1)
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """List the embedded models."""
-    from labwright.models.weights import is_present, manifest
-
-    rows = [
-        (n, e.use, f"{sum(f.size for f in e.files) / 1e6:.0f}", "yes" if is_present(n) else "no", e.licence)
-        for n, e in manifest().items()
-    ]
-    if as_json:
-        emit([dict(zip(("name", "use", "mb", "here", "licence"), row, strict=True)) for row in rows])
-    else:
-        table(("model", "use", "MB", "here", "licence"), rows)
-
-
-@models_app.command("pull")
-def models_pull(
-    names: Annotated[list[str], typer.Argument(help="Names of `labwright models list`.")],
-) -> None:
-    """Fetch models; each file is checked against its pinned sha256."""
-    from labwright.errors import WrongUse
-    from labwright.models.weights import manifest, pull
-
-    unknown = sorted(set(names) - set(manifest()))
-    if unknown:
-        raise WrongUse(f"unknown models: {', '.join(unknown)}; see `labwright models list`")
-    with Screen() as screen:
-        for name in names:
-            screen.say(f"{name}: {pull(name, progress=screen.download)}")
-
-
-@models_app.command("chat")
-def models_chat(
-    model: Annotated[str, typer.Argument(help="A model's name or a GGUF file.")] = "",
-    message: Annotated[str, typer.Option("--message", "-m", help="Say one thing and print the reply.")] = "",
-) -> None:
-    """Talk to an embedded model; each line of standard input is one message."""
-    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-
-    from labwright.config import DEFAULT_MODEL, BackendConfig
-    from labwright.workflows.backends import open_backend
-
-    with Screen() as screen:
-        backend = open_backend("chat", BackendConfig(kind="embedded", model=model or DEFAULT_MODEL), screen.download)
-    history: list[BaseMessage] = []
-    try:
-        for line in [message] if message else sys.stdin:
-            history.append(HumanMessage(line.strip()))
-            with backend.lease():
-                reply = backend.chat.invoke(history, max_tokens=512, temperature=0.7)
-            history.append(AIMessage(str(reply.text)))
-            typer.echo("\n".join(map(printable, str(reply.text).split("\n"))))
-    finally:
-        backend.close()
 
 
 @bench_app.command("run")

@@ -27,10 +27,15 @@ class _Section(BaseModel):
 class BackendConfig(_Section):
     """One `[backends.NAME]` table."""
 
-    kind: Literal["embedded", "remote", "scripted"]
+    kind: Literal["embedded", "remote", "local", "h3fusion", "scripted"]
     """What stands behind the name."""
     model: str = ""
-    """Model id: for embedded a name of `labwright models list` or a path to a GGUF file."""
+    """Model id: for embedded a name of `labwright models list` or a path to a GGUF file; for local and h3fusion a
+    checkpoint folder, and for local also an adapter folder, a GGUF file or a name of `labwright models list`."""
+    adapter: str = ""
+    """Folder of a LoRA adapter over `model`, for local."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights in memory, for local and h3fusion."""
     base_url: str = ""
     """Address of an OpenAI-compatible server, for remote."""
     api_key_env: str = ""
@@ -45,6 +50,10 @@ class BackendConfig(_Section):
     """Price of a million generated tokens, US dollars."""
     script: str = ""
     """Path of a JSON-lines file of replies, for scripted."""
+
+
+LOCAL_KINDS = ("local", "h3fusion")
+"""Kinds whose model is loaded into this process."""
 
 
 class BudgetConfig(_Section):

@@ -44,7 +44,8 @@ def compute_lease(*, timeout_s: float = -1.0, cores: int | None = None) -> Itera
         return
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    with _acquired(FileLock(folder / "compute.lock"), timeout_s):
+    # A stream of text is begun by one thread and ended by another, which has to be able to give the lease back.
+    with _acquired(FileLock(folder / "compute.lock", thread_local=False), timeout_s):
         yield
 
 

@@ -42,7 +42,7 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str,
     """
     from jinja2 import TemplateError
 
-    tries = [list(messages)]
+    tries = [[dict(m) for m in messages]]
     if messages and messages[0]["role"] == "system":
         tries.append(_without_system(messages))
     refusal = ""
@@ -54,9 +54,9 @@ def rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str,
     raise ValueError(f"the model's chat template refuses the conversation: {refusal}")
 
 
-def _without_system(messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+def _without_system(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     system, *rest = messages
     if not rest:
         return [{"role": "user", "content": system["content"]}]
     first, *others = rest
-    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *others]
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *map(dict, others)]

@@ -95,22 +95,36 @@ def load_checkpoint(source: str, *, dtype: str = "float32", adapter: str = "") -
     place = _place(source)
     with _quiet():
         model, tokenizer = _base(place, dtype)
-    facts: dict[str, Any] = {
-        "model": place.path.name,
+    facts = _facts(model, tokenizer, place.path)
+    if adapter:
+        model = _adapted(model, Path(adapter).expanduser(), facts)
+    model.train(False)
+    return Checkpoint(model, tokenizer, place.path, facts)
+
+
+def _facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> dict[str, Any]:
+    sha256 = fingerprint(path)
+    return {
+        # Folders are often called alike ("final"): with the hash, no two models share a name or a cached call.
+        "model": f"{path.resolve().name}@{sha256[:12]}",
         "architecture": type(model).__name__,
         "parameters": model.num_parameters(),
-        "dtype": dtype,
-        "sha256": fingerprint(place.path),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "sha256": sha256,
         "chat_template": give_template(tokenizer),
         **_experts(model.config),
     }
-    if adapter:
-        from labwright.models.adapters import merge_adapter
 
-        folder = Path(adapter).expanduser()
-        model = merge_adapter(model, folder, facts["sha256"])
-        facts["adapter"] = {"name": folder.name, "sha256": weights.fingerprint(folder / "adapter_model.safetensors")}
-    return Checkpoint(model.eval(), tokenizer, place.path, facts)
+
+def _adapted(model: PreTrainedModel, folder: Path, facts: dict[str, Any]) -> PreTrainedModel:
+    """The model with an adapter merged into it, which the facts then name."""
+    from labwright.models.adapters import WEIGHTS, merge_adapter
+
+    merged = merge_adapter(model, folder, facts["sha256"])
+    sha256 = weights.fingerprint(folder / WEIGHTS)
+    facts["adapter"] = {"name": folder.resolve().name, "sha256": sha256}
+    facts["model"] += f"+{folder.resolve().name}@{sha256[:12]}"
+    return merged
 
 
 def fingerprint(path: Path) -> str:
@@ -146,7 +160,9 @@ def base_of(adapter: Path) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the progress bars of transformers, which would mix with ours."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -191,7 +207,8 @@ def _base(place: _Place, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokeniz
         config = AutoConfig.from_pretrained(**place.arguments)
         _fits(place, parameter_count(config) * DTYPES[dtype])
         tokenizer = AutoTokenizer.from_pretrained(**place.arguments)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loader: Any = AutoModelForCausalLM
+        model, report = loader.from_pretrained(
             **place.arguments, **dense, dtype=getattr(torch, dtype), output_loading_info=True
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

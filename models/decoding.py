@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria
@@ -48,6 +48,7 @@ class Decoder:
         grammar_tokenizer: of the same tokens.
         context_tokens: longest prompt and answer together.
         repetition_penalty: used where a request names none.
+        ends: ids of the tokens that end an answer.
     """
 
     model: PreTrainedModel
@@ -55,6 +56,7 @@ class Decoder:
     grammar_tokenizer: LLTokenizer
     context_tokens: int
     repetition_penalty: float
+    ends: frozenset[int]
 
     @torch.inference_mode()
     def write(
@@ -80,7 +82,8 @@ class Decoder:
         masks = [SchemaProcessor(self.grammar_tokenizer, grammar, len(prompts), length)] if grammar else []
         with torch.random.fork_rng():
             torch.manual_seed(options.seed if options.seed is not None else secrets.randbits(32))
-            out = self.model.generate(
+            generate: Any = self.model.generate
+            out = generate(
                 input_ids=batch["input_ids"],
                 attention_mask=batch["attention_mask"],
                 generation_config=self._generation(options, min(room, options.max_tokens)),
@@ -91,48 +94,42 @@ class Decoder:
         read = batch["attention_mask"].sum(dim=1).tolist()
         return [self._answer(out, row, length, (read[row], options, stops)) for row in range(len(prompts))]
 
-    def ends(self) -> list[int]:
-        """Ids of the tokens that end an answer."""
-        found: set[int] = set()
-        for named in (self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id):
-            found.update(named if isinstance(named, list) else [] if named is None else [named])
-        vocabulary = self.tokenizer.get_vocab()
-        special = set(self.tokenizer.all_special_tokens) | set(self.tokenizer.get_added_vocab())
-        found.update(vocabulary[t] for t in TURN_ENDS if t in vocabulary and t in special)
-        return sorted(found)
-
     def _batch(self, prompts: Sequence[str]) -> BatchEncoding:
         # A chat template that writes the start token itself would otherwise get two of them.
         start = self.tokenizer.bos_token
         adds = not (start and all(p.startswith(start) for p in prompts))
-        return self.tokenizer(
+        batch = self.tokenizer(
             list(prompts), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=adds
-        ).to(self.model.device)
+        )
+        return cast("BatchEncoding", batch.to(self.model.device))
 
     def _generation(self, options: Options, most: int) -> GenerationConfig:
         draws = options.temperature > 0
         penalty = options.repetition_penalty
-        return GenerationConfig(
-            max_new_tokens=most,
-            do_sample=draws,
-            temperature=options.temperature if draws else 1.0,
-            top_p=options.top_p if draws else 1.0,
-            top_k=0 if draws else 50,  # 50 is what generate takes for "not set" where nothing is drawn
-            repetition_penalty=self.repetition_penalty if penalty is None else penalty,
-            eos_token_id=self.ends(),
-            pad_token_id=self.tokenizer.pad_token_id,
-            use_cache=True,
-            return_dict_in_generate=True,
-            output_logits=options.logprobs,
+        made: Any = GenerationConfig
+        return cast(
+            "GenerationConfig",
+            made(
+                max_new_tokens=most,
+                do_sample=draws,
+                temperature=options.temperature if draws else 1.0,
+                top_p=options.top_p if draws else 1.0,
+                top_k=0 if draws else 50,  # 50 is what generate takes for "not set" where nothing is drawn
+                repetition_penalty=self.repetition_penalty if penalty is None else penalty,
+                eos_token_id=sorted(self.ends),
+                pad_token_id=self.tokenizer.pad_token_id,
+                use_cache=True,
+                return_dict_in_generate=True,
+                output_logits=options.logprobs,
+            ),
         )
 
     def _answer(self, out: Any, row: int, length: int, given: tuple[int, Options, StopTexts]) -> Answer:
         prompt_tokens, options, stops = given
         ids = out.sequences[row, length:].tolist()
-        ends = set(self.ends())
-        last = next((i for i, token in enumerate(ids) if token in ends), None)
+        last = next((i for i, token in enumerate(ids) if token in self.ends), None)
         written = ids if last is None else ids[:last]
-        text = self.tokenizer.decode(written, skip_special_tokens=True)
+        text = str(self.tokenizer.decode(written, skip_special_tokens=True))
         cut = stops.first(text)
         generated = len(ids) if last is None else last + 1
         logprobs = None
@@ -154,9 +151,20 @@ class Decoder:
         return content
 
     def _token(self, token: int, logprob: float) -> dict[str, Any]:
-        text = self.tokenizer.decode([token])
+        text = str(self.tokenizer.decode([token]))
         # A probability of 0 has no logarithm in JSON; -9999 is what OpenAI's interface says of unlikely tokens.
         return {"token": text, "logprob": max(logprob, -9999.0), "bytes": list(text.encode())}
+
+
+def turn_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of the tokens that end an answer: those that the model's configuration names, and those of chat templates."""
+    found: set[int] = set()
+    for named in (getattr(model.generation_config, "eos_token_id", None), tokenizer.eos_token_id):
+        found.update(named if isinstance(named, list) else [] if named is None else [named])
+    vocabulary = tokenizer.get_vocab()
+    special = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
+    found.update(vocabulary[t] for t in TURN_ENDS if t in vocabulary and t in special)
+    return frozenset(found)
 
 
 class StopTexts(StoppingCriteria):
@@ -181,5 +189,5 @@ class StopTexts(StoppingCriteria):
         done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
         if self._texts:
             for row, ids in enumerate(input_ids[:, self._prompt_tokens :][:, -self._window :].tolist()):
-                done[row] = self.first(self._tokenizer.decode(ids, skip_special_tokens=True)) is not None
+                done[row] = self.first(str(self._tokenizer.decode(ids, skip_special_tokens=True))) is not None
         return done  # type: ignore[return-value]

@@ -10,7 +10,12 @@ EXTRAS = {
     "local": ("torch", "transformers", "peft", "accelerate", "llguidance", "gguf"),
     "serve": ("fastapi", "uvicorn"),
 }
-"""Extra of pyproject.toml to the modules that it brings."""
+"""Extra of pyproject.toml to the modules of it that models need."""
+
+
+def absent_of(extra: str) -> list[str]:
+    """Modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra] if find_spec(module) is None]
 
 
 def require(extra: str, what: str) -> None:
@@ -23,6 +28,5 @@ def require(extra: str, what: str) -> None:
     Raises:
         SomethingMissing: a module of the extra cannot be found.
     """
-    absent = [module for module in EXTRAS[extra] if find_spec(module) is None]
-    if absent:
+    if absent := absent_of(extra):
         raise SomethingMissing(f"{what} needs {', '.join(absent)}: pip install 'labwright[{extra}]'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # One way to write each value, the one that models have read most: {"a": 1, "b": [2, 3]}.
-STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 def grammar_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int) -> LLTokenizer:
@@ -29,7 +29,7 @@ def grammar_tokenizer(tokenizer: PreTrainedTokenizerBase, rows: int) -> LLTokeni
     Raises:
         ValueError: the tokenizer is not a fast one.
     """
-    return from_tokenizer(tokenizer, n_vocab=rows)
+    return from_tokenizer(cast("Any", tokenizer), n_vocab=rows)
 
 
 def schema_grammar(schema: Mapping[str, Any], tokenizer: LLTokenizer) -> str:
@@ -45,7 +45,7 @@ def schema_grammar(schema: Mapping[str, Any], tokenizer: LLTokenizer) -> str:
     return grammar
 
 
-class SchemaProcessor(LogitsProcessor):  # type: ignore[misc]  # transformers leaves it untyped
+class SchemaProcessor(LogitsProcessor):
     """Forbids every token that no JSON text of the schema goes on with; after the last one only the end is left."""
 
     def __init__(self, tokenizer: LLTokenizer, grammar: str, rows: int, prompt_tokens: int) -> None:

@@ -71,12 +71,12 @@ class LocalChat(BaseChatModel):
             prompt = self._prompt(messages)
             for piece in stream_answer(self.decoder, prompt, options, self._grammar(options)):
                 if isinstance(piece, str):
-                    chunk = ChatGenerationChunk(message=AIMessageChunk(piece))
+                    chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece))
                     if run_manager is not None:
                         run_manager.on_llm_new_token(piece, chunk=chunk)
                 else:
                     whole = self._message(piece)
-                    last = AIMessageChunk("", usage_metadata=whole.usage_metadata, chunk_position="last")
+                    last = AIMessageChunk(content="", usage_metadata=whole.usage_metadata, chunk_position="last")
                     last.response_metadata = whole.response_metadata
                     chunk = ChatGenerationChunk(message=last)
                 yield chunk
@@ -153,7 +153,7 @@ def local_chat(checkpoint: Checkpoint, *, context_tokens: int = 8192, repetition
     """
     import torch
 
-    from labwright.models.decoding import Decoder
+    from labwright.models.decoding import Decoder, turn_ends
     from labwright.models.grammar import grammar_tokenizer
 
     model = checkpoint.model.to("cuda") if torch.cuda.is_available() else checkpoint.model  # type: ignore[arg-type]
@@ -166,5 +166,6 @@ def local_chat(checkpoint: Checkpoint, *, context_tokens: int = 8192, repetition
         grammar_tokenizer=grammar_tokenizer(checkpoint.tokenizer, int(text_config.vocab_size)),
         context_tokens=min(context_tokens, longest),
         repetition_penalty=repetition_penalty,
+        ends=turn_ends(model, checkpoint.tokenizer),
     )
     return chat

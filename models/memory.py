@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -38,5 +38,6 @@ def parameter_count(config: PretrainedConfig) -> int:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        loader: Any = AutoModelForCausalLM
+        model = loader.from_config(config)
     return sum(p.numel() for p in model.parameters())

@@ -37,7 +37,7 @@ def send(chat: BaseChatModel, backend: str, messages: Sequence[BaseMessage], opt
     try:
         message = chat.invoke(list(messages), **options)
     except openai.LengthFinishReasonError as error:
-        return _cut_off(error)
+        return cut_off(error)
     except openai.BadRequestError as error:
         if not set(options) & UNCOMMON:
             raise ModelMissing(f"{backend} refuses the call: {one_line(chat, error)}") from error
@@ -66,7 +66,7 @@ def _schema_in_words(options: Mapping[str, Any]) -> list[BaseMessage]:
     return [HumanMessage(f"Answer with one JSON object of this schema: {json.dumps(wanted['json_schema']['schema'])}")]
 
 
-def _cut_off(error: openai.LengthFinishReasonError) -> AIMessage:
+def cut_off(error: openai.LengthFinishReasonError) -> AIMessage:
     """The answer that ran into its limit, as it stands: its schema will find it invalid, and it is asked again."""
     usage = error.completion.usage
     read, written = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)

@@ -23,7 +23,7 @@ class _Abandoned(Exception):
     """Nobody reads the answer any more."""
 
 
-class _Tokens(BaseStreamer):  # type: ignore[misc]  # transformers leaves it untyped
+class _Tokens(BaseStreamer):
     """Passes token ids to another thread; the first ones it gets are the prompt."""
 
     def __init__(self) -> None:
@@ -63,7 +63,6 @@ def stream_answer(decoder: Decoder, prompt: str, options: Options, grammar: str)
     tokens = _Tokens()
     thread = threading.Thread(target=_write, args=(decoder, prompt, (options, grammar), tokens), daemon=True)
     thread.start()
-    ends = set(decoder.ends())
     ids: list[int] = []
     shown = 0
     try:
@@ -76,8 +75,8 @@ def stream_answer(decoder: Decoder, prompt: str, options: Options, grammar: str)
                     yield given.text[shown:]
                 yield given
                 return
-            ids += [token for token in given if token not in ends]
-            text = decoder.tokenizer.decode(ids, skip_special_tokens=True)
+            ids += [token for token in given if token not in decoder.ends]
+            text = str(decoder.tokenizer.decode(ids, skip_special_tokens=True))
             safe = _safe_length(text, options.stop)
             if safe > shown:
                 yield text[shown:safe]

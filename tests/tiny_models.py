@@ -65,7 +65,7 @@ def save(folder: Path, kind: str = "llama", *, seed: int = 0, template: str | No
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**settings, **changes}))
     with torch.no_grad():  # norms and biases start at 1 and 0, where leaving one out changes nothing
-        for name, weight in model.named_parameters():
+        for weight in model.parameters():
             if weight.dim() == 1:
                 weight.add_(0.2 * torch.randn_like(weight))
     model.save_pretrained(folder)

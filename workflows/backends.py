@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.config import ROLES, BackendConfig, Config, Role
+from labwright.config import LOCAL_KINDS, ROLES, BackendConfig, Config, Role
+from labwright.errors import ConfigInvalid
 from labwright.lease import compute_lease
 from labwright.models import weights
 from labwright.models.ask import Prices, Session
@@ -38,7 +39,7 @@ class Backend:
     @property
     def lease(self) -> Callable[[], AbstractContextManager[None]]:
         """Local generation takes the machine's compute lease; a remote model does not."""
-        return compute_lease if self.config.kind == "embedded" else nullcontext
+        return compute_lease if self.config.kind in ("embedded", *LOCAL_KINDS) else nullcontext
 
 
 def open_backend(name: str, config: BackendConfig, progress: weights.Progress = weights.silent) -> Backend:
@@ -46,7 +47,10 @@ def open_backend(name: str, config: BackendConfig, progress: weights.Progress = 
 
     Raises:
         ModelMissing, HashMismatch, KeyMissing, ConfigInvalid: as named.
+        SomethingMissing: a local one without the extra that it needs.
     """
+    if config.kind in LOCAL_KINDS:
+        return _open_local(name, config)
     if config.kind == "embedded":
         server = EmbeddedServer(config.model, context_tokens=config.context_tokens, progress=progress)
         extra = {"repeat_penalty": REPEAT_PENALTY, "repeat_last_n": 256, "cache_prompt": True}
@@ -63,6 +67,19 @@ def open_backend(name: str, config: BackendConfig, progress: weights.Progress = 
         {"kind": "scripted", "model": config.script},
         lambda: None,
     )
+
+
+def _open_local(name: str, config: BackendConfig) -> Backend:
+    from labwright.models.checkpoints import load_checkpoint
+    from labwright.models.local import local_chat
+
+    if not config.model:
+        raise ConfigInvalid(f"[backends.{name}]: a {config.kind} backend needs `model = ...`")
+    checkpoint = load_checkpoint(config.model, dtype=config.dtype, adapter=config.adapter)
+    if config.kind == "h3fusion" and "experts" not in checkpoint.facts:
+        raise ConfigInvalid(f'[backends.{name}]: {config.model} is no mixture of experts; use kind = "local"')
+    chat = local_chat(checkpoint, context_tokens=config.context_tokens, repetition_penalty=REPEAT_PENALTY)
+    return Backend(name, config, chat, {"kind": config.kind, **checkpoint.facts}, lambda: None)
 
 
 class Backends:

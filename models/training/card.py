@@ -47,15 +47,16 @@ def model_card(facts: dict[str, Any], name: str) -> str:
             f"{data['source'] or 'Not named'}: {data['examples']} examples"
             f"{', ' + str(data['heldout']) + ' held out' if data['heldout'] else ''}; licence: "
             f"{data['licence'] or 'not stated by who trained it'}. sha256 `{data['sha256']}`. {data['duplicates']} "
-            f"repeat an earlier one, {data['truncated']} lost the end of their answer, {len(data['left_out'])} were left out.",
+            f"repeat an earlier one, {data['truncated']} lost their end, {len(data['left_out'])} were left out.",
             "",
             "## Training",
             "",
             *_settings(config, facts),
             "",
             f"Loss of the last step {_figure(result['loss'])} nats per answer token, held-out loss "
-            f"{_figure(result['heldout_loss'])}; {result['steps']} steps, {result['tokens']} tokens, "
-            f"{result['seconds']:.0f} s.",
+            f"{_figure(result['heldout_loss'])} "
+            f"(before training {_figure(result['heldout_before'])}); {result['steps']} steps, "
+            f"{result['tokens']} tokens, {result['seconds']:.0f} s.",
             "",
             "## Prompt",
             "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,10 +12,14 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Notes a signal instead of breaking into an update of the weights; a second one interrupts at once, unsaved."""
+    """Notes a signal instead of breaking into an update of the weights; a second one interrupts at once, unsaved.
 
-    def __init__(self) -> None:
+    `noted` is called at the first one: a step can take long, and a person has to know that it was heard.
+    """
+
+    def __init__(self, noted: Callable[[], None]) -> None:
         self.asked = False
+        self._noted = noted
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -37,3 +42,4 @@ class Interrupts:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        self._noted()

@@ -81,7 +81,14 @@ def train(  # noqa: PLR0913  (what a training is made of)
         session = _session(run, dataset, folder, base, say)
         _seeded(session, start)
         session.go()
-        ended = Ended(run.steps, run.last.loss, session.heldout_loss, session.tokens, session.seconds)
+        ended = Ended(
+            steps=run.step,
+            loss=run.last.loss,
+            heldout_loss=session.heldout_loss,
+            heldout_before=session.heldout_before,
+            tokens=session.tokens,
+            seconds=session.seconds,
+        )
         facts = record(session, dataset, base, ended)
         if main:
             write_model(run, checkpoint, folder, facts)

@@ -31,8 +31,11 @@ def prepare_model(model: nn.Module, config: TrainingConfig, hooks: Sequence[Hook
         raise TrainingRefused(f"no parameter is trained: none has {config.trainable!r} in its name")
     _to_float32(model, config)
     if config.gradient_checkpointing:
-        # Re-entrant checkpointing loses the gradients of adapters when the embeddings are frozen.
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+        with warnings.catch_warnings():
+            # transformers will call it activation_checkpointing_enable, which earlier versions do not have.
+            warnings.simplefilter("ignore", FutureWarning)
+            # Re-entrant checkpointing loses the gradients of adapters when the embeddings are frozen.
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
     return model.train()
 
 

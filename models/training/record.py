@@ -20,6 +20,9 @@ class Ended:
     steps: int
     loss: float
     heldout_loss: float | None
+    """After the last step."""
+    heldout_before: float | None
+    """Before the first."""
     tokens: int
     seconds: float
 

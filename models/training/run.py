@@ -132,7 +132,7 @@ class TrainingRun:
     def _finite(self, loss: Tensor, batch: Batch) -> None:
         if not bool(torch.isfinite(loss)):
             examples = batch.ids
-            raise TrainingDiverged(f"the loss is {float(loss)}", step=self.step + 1, examples=examples)
+            raise TrainingDiverged(f"the loss is {float(loss.detach())}", step=self.step + 1, examples=examples)
 
     def total(self, value: float) -> float:
         """Sum of a number over all processes."""

@@ -42,6 +42,9 @@ class Session:
     seconds: float = 0.0
     """Of earlier invocations and this one, up to the last step."""
     heldout_loss: float | None = None
+    """As last measured."""
+    heldout_before: float | None = None
+    """Before the first step."""
     saved: int = -1
     """Step of the newest checkpoint of this invocation."""
     log: MetricsLog = field(init=False)
@@ -57,8 +60,10 @@ class Session:
             TrainingDiverged: a loss or gradient is not finite; the weights before that step are saved.
             DiskFull: a checkpoint or the metrics cannot be written; earlier checkpoints are untouched.
         """
+        if self.run.step == 0:
+            self.heldout_before = self.measure()
         meter = _Meter(self.run.step, self.tokens, self.seconds)
-        with Interrupts() as interrupts:
+        with Interrupts(self._heard) as interrupts:
             while self.run.step < self.plan.steps:
                 try:
                     self._step(meter)
@@ -69,6 +74,9 @@ class Session:
                     self.save()
                 if asked and self.run.step < self.plan.steps:
                     raise KeyboardInterrupt
+
+    def _heard(self) -> None:
+        self.report(Progress("interrupted: the step under way is finished and saved first; once more stops at once"))
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.run.step % every == 0
@@ -98,7 +106,8 @@ class Session:
     def _record(self, meter: _Meter, loss: StepLoss, norm: float, factor: float) -> None:
         run = self.run
         speed = meter.tokens_per_s(self.tokens)
-        figures = {k: v for hook in run.hooks for k, v in hook.metrics().items()}
+        found = {k: v for hook in run.hooks for k, v in hook.metrics().items()}
+        figures = {k: v if math.isfinite(v) else None for k, v in found.items()}  # JSON has no NaN
         self.log.add(
             step=run.step,
             epoch=round(run.step / self.plan.steps_per_epoch, 4),
@@ -114,11 +123,16 @@ class Session:
         left = meter.seconds_a_step(run.step) * (self.plan.steps - run.step)
         self.report(Progress("", run.step, self.plan.steps, loss.loss, self.heldout_loss, speed, left))
 
-    def measure(self) -> None:
-        """The loss on held-out examples, as it is now."""
+    def measure(self) -> float | None:
+        """The loss on held-out examples, as it is now; None where there are none."""
         if self.heldout is not None:
-            self.heldout_loss = self.run.heldout_loss(self.heldout)
+            measured = self.run.heldout_loss(self.heldout)
+            if not math.isfinite(measured):
+                ids = tuple(row.id for row in self.heldout.rows)
+                raise TrainingDiverged(f"the held-out loss is {measured}", step=self.run.step, examples=ids)
+            self.heldout_loss = measured
             self.log.add(step=self.run.step, heldout_loss=self.heldout_loss)
+        return self.heldout_loss
 
     def _stopped(self, error: TrainingDiverged) -> TrainingDiverged:
         """The error with where and what next; the update was not made, so the weights before it can be kept."""
@@ -154,6 +168,7 @@ class Session:
                     "tokens": self.tokens,
                     "seconds": self.seconds,
                     "heldout_loss": self.heldout_loss,
+                    "heldout_before": self.heldout_before,
                     "loss": run.last.loss,
                     "terms": run.last.terms,
                     "schedule": self.schedule.state_dict(),
@@ -190,6 +205,7 @@ class Session:
         run.step = self.saved = snapshot.step
         run.last = StepLoss(values["loss"], values["terms"])
         self.tokens, self.seconds, self.heldout_loss = values["tokens"], values["seconds"], values["heldout_loss"]
+        self.heldout_before = values["heldout_before"]
         self.log.go_back_to(snapshot.step)
         self.report(Progress(f"resumed at step {snapshot.step} of {self.plan.steps}"))
         now = {"threads": torch.get_num_threads(), "torch": torch.__version__}

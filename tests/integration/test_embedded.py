@@ -1,4 +1,4 @@
-"""The embedded backend with real model files: SmolLM2 for the mechanics, one smoke test of the default model."""
+"""The embedded and the local backend with real model files: SmolLM2 for the mechanics, one smoke test of the default model."""
 
 from __future__ import annotations
 
@@ -47,10 +47,28 @@ def server() -> Iterator[EmbeddedServer]:
     running.close()
 
 
-def session_on(model: str, folder: Path) -> tuple[Session, Backends]:
+def session_on(model: str, folder: Path, kind: str = "embedded") -> tuple[Session, Backends]:
     needs(model)
-    backends = Backends(Config(backends={"embedded": BackendConfig(kind="embedded", model=model)}))
+    backends = Backends(Config(backends={"embedded": BackendConfig(kind=kind, model=model)}))
     return backends.session("search", CallLog(folder / "calls.sqlite", Budget()), 0), backends
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[dict[str, Backends]]:
+    """SmolLM2 behind llama.cpp, and the same file dequantised behind transformers."""
+    needs(SMALL)
+    opened = {
+        kind: Backends(Config(backends={kind: BackendConfig(kind=kind, model=SMALL)})) for kind in ("embedded", "local")
+    }
+    yield opened
+    for backends in opened.values():
+        backends.close()
+
+
+@pytest.fixture(params=["embedded", "local"])
+def session(request, both, tmp_path) -> Session:
+    """Every backend on this machine keeps the same contract."""
+    return both[request.param].session("search", CallLog(tmp_path / "calls.sqlite", Budget()), 0)
 
 
 class Gene(BaseModel):
@@ -74,8 +92,7 @@ def test_a_second_process_shares_the_server_and_leaves_it_running(server):
     assert httpx.get(server.base_url.removesuffix("/v1") + "/health", timeout=5).status_code == 200
 
 
-def test_answers_follow_the_grammar_and_the_second_time_come_from_the_log(server, tmp_path):
-    session, backends = session_on(SMALL, tmp_path)
+def test_answers_follow_the_grammar_and_the_second_time_come_from_the_log(session):
     asked = Prompt(id="t", hash="h", system="You answer in JSON.", user="Name a gene and two sizes.")
     first = ask(session, asked, Gene, max_tokens=60)
     assert first.decided_by == "model"
@@ -84,11 +101,16 @@ def test_answers_follow_the_grammar_and_the_second_time_come_from_the_log(server
     assert calls.generated_tokens > 0
     assert ask(session, asked, Gene, max_tokens=60).value == first.value
     assert session.log.totals().calls == calls.calls
-    backends.close()
 
 
-def test_closed_questions_are_answered_by_probabilities(server, tmp_path):
-    session, backends = session_on(SMALL, tmp_path)
+def test_an_answer_that_runs_out_of_tokens_is_invalid_and_the_fallback_stands(session):
+    asked = Prompt(id="t", hash="h", system="You answer in JSON.", user="Name a gene and two sizes.")
+    said = ask(session, asked, Gene, max_tokens=4, fallback=lambda: Gene(symbol="TP53", sizes=[1, 2]))
+    assert (said.decided_by, said.value.symbol) == ("fallback", "TP53")
+    assert session.log.totals().calls == 3
+
+
+def test_closed_questions_are_answered_by_probabilities(session):
     asked = prompt("biomedical").render(objective=OBJECTIVE.brief())
     said = choose(session, asked, ("yes", "no"), fallback={"yes": 0.5, "no": 0.5})
     assert said.decided_by == "model"
@@ -96,7 +118,23 @@ def test_closed_questions_are_answered_by_probabilities(server, tmp_path):
     shown = Material("Title: A 70-gene signature\nAbstract: In 78 ...", "kqzt")
     paper = prompt("helpfulness").render(objective=OBJECTIVE.brief(), paper=shown)
     assert 1.0 <= score(session, paper, fallback=3.0).value <= 5.0
-    backends.close()
+
+
+def test_the_same_weights_answer_closed_questions_alike_in_llama_cpp_and_transformers(both, tmp_path):
+    asked = [
+        Prompt(id="t", hash=str(i), system="Answer yes or no.", user=f"Is {word} a gene?")
+        for i, word in enumerate(("TP53", "a bicycle 1234"))
+    ]
+    found = {}
+    for kind, backends in both.items():
+        session = backends.session("search", CallLog(tmp_path / f"{kind}.sqlite", Budget()), 0)
+        found[kind] = [choose(session, a, ("yes", "no"), fallback={"yes": 0.5, "no": 0.5}) for a in asked]
+        # The prompts have the same tokens, digits included.
+        found[f"{kind} tokens"] = session.log.totals().prompt_tokens
+    assert found["embedded tokens"] == found["local tokens"]
+    for one, other in zip(found["embedded"], found["local"], strict=True):
+        assert one.decided_by == other.decided_by == "model"
+        assert one.value["yes"] == pytest.approx(other.value["yes"], abs=0.05)
 
 
 def test_a_server_whose_clients_were_all_killed_ends_by_itself(tmp_path):

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import tiny_models
 from pydantic import BaseModel
 
 from labwright.config import ROLES, BackendConfig, Config
@@ -14,8 +15,9 @@ from labwright.errors import ConfigInvalid, KeyMissing
 from labwright.lease import compute_lease
 from labwright.models.ask import Prices, Prompt, ask
 from labwright.models.calls import CallLog
+from labwright.models.checkpoints import fingerprint
 from labwright.models.scripted import ScriptedChat
-from labwright.workflows.backends import Backend, Backends, open_backend
+from labwright.workflows.backends import REPEAT_PENALTY, Backend, Backends, open_backend
 from labwright.workflows.baselines import WORKFLOWS, played
 
 
@@ -86,7 +88,14 @@ def test_two_backends_never_share_a_cached_call(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "lease"), [("embedded", compute_lease), ("remote", nullcontext), ("scripted", nullcontext)]
+    ("kind", "lease"),
+    [
+        ("embedded", compute_lease),
+        ("local", compute_lease),
+        ("h3fusion", compute_lease),
+        ("remote", nullcontext),
+        ("scripted", nullcontext),
+    ],
 )
 def test_only_generation_on_this_machine_takes_the_compute_lease(kind, lease):
     backend = Backend("x", BackendConfig(kind=kind), ScriptedChat(), {}, lambda: None)
@@ -107,6 +116,8 @@ def test_a_remote_backend_is_named_with_its_address_and_needs_its_key(monkeypatc
     ("table", "error"),
     [
         ({"kind": "remote"}, r"\[backends\.x\]: a remote backend needs `model = \.\.\.`"),
+        ({"kind": "local"}, r"\[backends\.x\]: a local backend needs `model = \.\.\.`"),
+        ({"kind": "h3fusion"}, r"\[backends\.x\]: a h3fusion backend needs `model = \.\.\.`"),
         ({"kind": "scripted"}, "not a script of model replies"),
         ({"kind": "scripted", "script": "/nowhere/at/all.json"}, "not a script of model replies"),
     ],
@@ -114,6 +125,19 @@ def test_a_remote_backend_is_named_with_its_address_and_needs_its_key(monkeypatc
 def test_a_table_that_cannot_work_is_refused_by_name(table, error):
     with pytest.raises(ConfigInvalid, match=error):
         open_backend("x", BackendConfig(**table))
+
+
+def test_a_local_backend_says_what_it_loaded_and_a_mixture_its_experts(tmp_path):
+    dense = tiny_models.save(tmp_path / "dense")
+    mixture = tiny_models.save(tmp_path / "mixture", "mixtral")
+    backend = open_backend("x", BackendConfig(kind="local", model=str(dense), dtype="bfloat16", context_tokens=1024))
+    assert (backend.facts["kind"], backend.facts["dtype"]) == ("local", "bfloat16")
+    assert backend.facts["sha256"] == fingerprint(dense)
+    assert backend.chat.decoder.repetition_penalty == REPEAT_PENALTY
+    fused = open_backend("x", BackendConfig(kind="h3fusion", model=str(mixture)))
+    assert (fused.facts["experts"], fused.facts["top_k"]) == (3, 2)
+    with pytest.raises(ConfigInvalid, match="is no mixture of experts"):
+        open_backend("x", BackendConfig(kind="h3fusion", model=str(dense)))
 
 
 def test_a_broken_backend_of_any_role_is_refused_before_the_run(tmp_path):
