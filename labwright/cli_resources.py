@@ -139,7 +139,7 @@ def bench_ensemble(
     from labwright.eval.suites.ensemble import measure
 
     with Screen() as screen:
-        _figures(measure(parts.split(","), say=screen.say), as_json)
+        show_figures(measure(parts.split(","), say=screen.say), as_json)
 
 
 @bench_app.command("verify")
