@@ -16,6 +16,7 @@ import typer
 from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
+from labwright.cli_fusion import bench_fusion, fuse, merge
 from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
 from labwright.cli_resources import bench_app, datasets_app
@@ -37,6 +38,9 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(eval_app, name="eval")
 app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
+bench_app.command("fusion")(bench_fusion)
+models_app.command("fuse")(fuse)
+models_app.command("merge")(merge)
 models_app.command("align")(align)
 app.command()(quote)
 

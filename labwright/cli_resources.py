@@ -75,7 +75,7 @@ def bench_run(
     from labwright.eval.suites.run import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, say=screen.say), as_json)
+        show_figures(measure(quick=quick, say=screen.say), as_json)
 
 
 @bench_app.command("judges")
@@ -88,7 +88,7 @@ def bench_judges(
     from labwright.eval.suites.judges import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, model=model, say=screen.say), as_json)
+        show_figures(measure(quick=quick, model=model, say=screen.say), as_json)
 
 
 @bench_app.command("sandbox")
@@ -100,10 +100,11 @@ def bench_sandbox(
     from labwright.eval.suites.sandbox import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, say=screen.say), as_json)
+        show_figures(measure(quick=quick, say=screen.say), as_json)
 
 
-def _figures(document: dict[str, Any], as_json: bool) -> None:
+def show_figures(document: dict[str, Any], as_json: bool) -> None:
+    """Print a benchmark's document as JSON, or its figures as a table."""
     if as_json:
         emit(document)
     else:
@@ -126,7 +127,7 @@ def bench_retrieval(
     from labwright.eval.suites.retrieval import measure
 
     with Screen() as screen:
-        _figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
+        show_figures(measure(quick=quick, fit=fit, model=model, say=screen.say), as_json)
 
 
 @bench_app.command("ensemble")
@@ -138,7 +139,7 @@ def bench_ensemble(
     from labwright.eval.suites.ensemble import measure
 
     with Screen() as screen:
-        _figures(measure(parts.split(","), say=screen.say), as_json)
+        show_figures(measure(parts.split(","), say=screen.say), as_json)
 
 
 @bench_app.command("verify")

@@ -9,6 +9,7 @@ from labwright.errors import WrongUse
 from labwright.eval.suites import (
     ensemble_figures,
     figures,
+    fusion_figures,
     judge_figures,
     objective_figures,
     retrieval_figures,
@@ -23,6 +24,7 @@ MAKERS = {
     "retrieval": retrieval_figures.figures_of,
     "objectives": objective_figures.figures_of,
     "ensemble": ensemble_figures.figures_of,
+    "fusion": fusion_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
 

@@ -1,0 +1,1 @@
+../../labwright/cli_fusion.py
