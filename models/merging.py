@@ -93,13 +93,14 @@ def merge_task_vectors(vectors: Sequence[Tensor], settings: MergeSettings, name:
     tensors, ones = list(vectors), torch.ones(len(vectors))
     if settings.method in ("average", "task_arithmetic"):
         weight = 1 / len(vectors) if settings.method == "average" else scale
-        return merge_utils.task_arithmetic(tensors, ones * weight)  # type: ignore[no-any-return]  # untyped there
+        return merge_utils.task_arithmetic(tensors, ones * weight)
     if density == 1:  # peft warns where nothing is dropped, and drops nothing
         plain = {"dare_linear": merge_utils.task_arithmetic}.get(settings.method)
-        return scale * (plain(tensors, ones) if plain else _elected(tensors))  # type: ignore[no-any-return]
+        return scale * (plain(tensors, ones) if plain else _elected(tensors))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(f"{settings.seed}:{name}".encode()))
-        return scale * getattr(merge_utils, settings.method)(tensors, ones, density)  # type: ignore[no-any-return]
+        merged: Tensor = getattr(merge_utils, settings.method)(tensors, ones, density)
+        return scale * merged
 
 
 def _elected(tensors: list[Tensor]) -> Tensor:
@@ -108,7 +109,7 @@ def _elected(tensors: list[Tensor]) -> Tensor:
 
     stacked = torch.stack(tensors)
     mask = merge_utils.calculate_majority_sign_mask(stacked)
-    return merge_utils.disjoint_merge(stacked, mask)  # type: ignore[no-any-return]  # untyped there
+    return merge_utils.disjoint_merge(stacked, mask)
 
 
 def merge_into(base: Checkpoint, variants: Sequence[Variant], settings: MergeSettings) -> int:

@@ -55,8 +55,10 @@ def speed_rows(pairs: int, say: Callable[[str], None]) -> Iterator[Row]:
 
     say("models at the shapes of SmolLM2-135M")
     torch.manual_seed(0)
-    dense = LlamaForCausalLM(shapes()).eval()
-    fused = H3FusionForCausalLM(H3FusionConfig(shapes())).eval()
+    dense = LlamaForCausalLM(shapes())
+    fused = H3FusionForCausalLM(H3FusionConfig(shapes()))
+    for model in (dense, fused):
+        model.eval()  # type: ignore[no-untyped-call]
     ids = torch.randint(3, 49152, (BATCH, TOKENS))
     for number in range(-1, pairs):
         # The order turns with every pair, so that a drift of the machine's speed favours none.

@@ -100,8 +100,12 @@ def _base(folder: Path, data: TrainingData, seed: int) -> Path:
 
     names = ["<pad>", "<eos>", "no", *NAMES, *(f"w{i}" for i in range(WORDS))]
     inner = Tokenizer(models.WordLevel({n: i for i, n in enumerate(names)}, unk_token="<pad>"))  # noqa: S106  (a word)
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]  # a setter of another type
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>")  # noqa: S106
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=inner,
+        pad_token="<pad>",  # noqa: S106  (a word)
+        eos_token="<eos>",  # noqa: S106  (a word)
+    )
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(names), hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=LAYERS,

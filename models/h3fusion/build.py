@@ -68,7 +68,8 @@ def build(base: Checkpoint, variants: Sequence[Variant], settings: BuildSettings
                 _add(getattr(expert, part).weight, [c[w] for c in taken if (w := f"{name}.weight") in c])
                 if (bias := getattr(expert, part).bias) is not None:
                     _add(bias, [c[w] for c in taken if (w := f"{name}.bias") in c])
-    return fused.eval()
+    fused.eval()  # type: ignore[no-untyped-call]
+    return fused
 
 
 def _is_block(name: str) -> bool:

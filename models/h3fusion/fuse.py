@@ -118,9 +118,10 @@ def trained_mixture(model: torch.nn.Module) -> H3FusionForCausalLM:
     from peft.tuners.lora import LoraLayer
 
     if isinstance(model, PeftModel) and any(isinstance(m, LoraLayer) for m in model.modules()):
-        model.merge_and_unload()  # type: ignore[operator]  # untyped there
+        model.merge_and_unload()
     found = next(m for m in model.modules() if isinstance(m, H3FusionForCausalLM))
-    return found.eval()
+    found.eval()  # type: ignore[no-untyped-call]
+    return found
 
 
 def _mixed(data: TrainingData, names: Sequence[str], faithful: frozenset[str]) -> TrainingData:

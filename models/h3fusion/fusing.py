@@ -6,7 +6,7 @@ L_LM is the loop's own loss on the answers of all three properties' examples; th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -169,11 +169,13 @@ def adapter_factors(expert: nn.Module) -> Iterator[tuple[Tensor, Tensor, float]]
     """A (r, in), B (out, r) and scale of every adapter in an expert, as they are trained."""
     for module in expert.modules():
         if isinstance(module, LoraLayer):
-            for name in module.lora_A:
-                yield module.lora_A[name].weight, module.lora_B[name].weight, float(module.scaling[name])
+            down, up = cast("dict[str, nn.Linear]", module.lora_A), cast("dict[str, nn.Linear]", module.lora_B)
+            for name in down:
+                yield down[name].weight, up[name].weight, float(module.scaling[name])
 
 
 def _size(expert: nn.Module) -> float:
     """Frobenius norm of an expert's weights without its adapters, all matrices as one vector."""
-    weights = [m.get_base_layer().weight.detach() for m in expert.modules() if isinstance(m, LoraLayer)]
+    bases = [cast("Any", m).get_base_layer() for m in expert.modules() if isinstance(m, LoraLayer)]
+    weights: list[Tensor] = [base.weight.detach() for base in bases]
     return float(torch.stack([torch.linalg.vector_norm(w.float()) for w in weights]).norm())

@@ -53,25 +53,27 @@ def as_mixtral(model: H3FusionForCausalLM) -> MixtralForCausalLM:
         **values, num_local_experts=model.config.num_experts, num_experts_per_tok=model.config.num_experts_per_tok,
         router_jitter_noise=0.0, dtype=model.language_model.dtype,
     )  # fmt: skip
-    written = MixtralForCausalLM(config).to(model.language_model.dtype)
+    written: MixtralForCausalLM = MixtralForCausalLM(config).to(model.language_model.dtype)
     dense = {n: t for n, t in model.language_model.state_dict().items() if ".mlp." not in n}
     state = {**dense, **_blocks(model)}
     absent = written.load_state_dict(state, strict=False)
     if absent.missing_keys or absent.unexpected_keys:
         raise WrongUse(f"this release of transformers writes Mixtral otherwise: {absent}")
     written.generation_config = model.generation_config
-    return written.eval()
+    written.eval()  # type: ignore[no-untyped-call]
+    return written
 
 
 def _blocks(model: H3FusionForCausalLM) -> dict[str, torch.Tensor]:
     """Routers and experts under Mixtral's names, the experts of a layer stacked."""
     found: dict[str, torch.Tensor] = {}
     for number, mixture in enumerate(model.mixtures):
+        experts: list[Any] = list(mixture.experts)
         stem = f"model.layers.{number}.mlp"
         found[f"{stem}.gate.weight"] = mixture.router.weight
-        pairs = [torch.cat([e.gate_proj.weight, e.up_proj.weight]) for e in mixture.experts]  # each (2 i, h)
+        pairs = [torch.cat([e.gate_proj.weight, e.up_proj.weight]) for e in experts]  # each (2 i, h)
         found[f"{stem}.experts.gate_up_proj"] = torch.stack(pairs)  # (K, 2 i, h)
-        found[f"{stem}.experts.down_proj"] = torch.stack([e.down_proj.weight for e in mixture.experts])  # (K, h, i)
+        found[f"{stem}.experts.down_proj"] = torch.stack([e.down_proj.weight for e in experts])  # (K, h, i)
     return found
 
 

@@ -15,12 +15,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.generation import GenerationMixin
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import MoeCausalLMOutputWithPast
 
 from labwright.errors import WrongUse
@@ -31,7 +30,7 @@ PROPERTIES = ("helpful", "harmless", "honest")
 PROJECTIONS = ("gate_proj", "up_proj", "down_proj")
 
 
-class H3FusionConfig(PretrainedConfig):  # type: ignore[misc]  # its base is partly untyped
+class H3FusionConfig(PretrainedConfig):  # type: ignore[no-untyped-call]  # its base is partly untyped
     """What a mixture is made of.
 
     Args:
@@ -116,7 +115,7 @@ class Mixture(nn.Module):
         return y.view_as(hidden_states)
 
 
-class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # its bases are partly untyped
+class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]  # partly untyped
     """A base causal language model with a mixture in the place of every feed-forward block."""
 
     config_class = H3FusionConfig
@@ -126,16 +125,19 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _keep_in_fp32_modules_strict = frozenset({"router"})
+    _keep_in_fp32_modules_strict = {"router"}  # noqa: RUF012  (the type that the base has)
 
     def __init__(self, config: H3FusionConfig) -> None:
         super().__init__(config)
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)  # type: ignore[no-untyped-call]
         for layer in decoder_layers(self.language_model):
             layer.mlp = Mixture(
-                layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok
+                cast("nn.Module", layer.mlp),
+                config.text_config.hidden_size,
+                config.num_experts,
+                config.num_experts_per_tok,
             )
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_dense(cls, dense: PreTrainedModel, config: H3FusionConfig, seed: int) -> H3FusionForCausalLM:
@@ -151,7 +153,10 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         generator = torch.Generator().manual_seed(seed)
         for layer in decoder_layers(dense):
             layer.mlp = Mixture(
-                layer.mlp, config.text_config.hidden_size, config.num_experts, config.num_experts_per_tok
+                cast("nn.Module", layer.mlp),
+                config.text_config.hidden_size,
+                config.num_experts,
+                config.num_experts_per_tok,
             )
             start = torch.empty(layer.mlp.router.weight.shape)
             start.normal_(std=getattr(config.text_config, "initializer_range", 0.02), generator=generator)
@@ -217,7 +222,9 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
         with self._recording(wanted) as recorded:
             out = self.language_model(input_ids=input_ids, **{**inputs, "return_dict": True})
-        routed = {"router_logits": tuple(self._by_sample(recorded, input_ids, inputs))} if wanted else {}
+        routed: dict[str, Any] = (
+            {"router_logits": tuple(self._by_sample(recorded, input_ids, inputs))} if wanted else {}
+        )
         return MoeCausalLMOutputWithPast(**out, **routed)
 
     @staticmethod
