@@ -83,13 +83,14 @@ def _measure(asked: Table, config: Config, out: Path | None, as_json: bool) -> N
 
 
 def _list(asked: Table, config: Config, as_json: bool) -> None:
-    from labwright.eval.suites.objective_table import listed, planned, rows_file
+    from labwright.eval.suites.objective_cells import all_listed
+    from labwright.eval.suites.objective_table import planned, rows_file
     from labwright.eval.suites.rows import Rows
 
     done = {r["name"]: r for r in Rows(rows_file(quick=asked.quick)).all() if r["kind"] == "cell"}
     plan = planned(asked, config)
     found: list[dict[str, Any]] = []
-    for one in listed():
+    for one in all_listed():
         cells = [cell.name for cell in plan if cell.objective == one.id]
         measured = [r for r in done.values() if r["objective"] == one.id]
         found.append(

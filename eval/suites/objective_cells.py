@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from labwright.errors import WrongUse
+from labwright.eval.suites import objectives
 from labwright.workflows.baselines import COMPARED
 
 OURS = "labwright"
@@ -83,6 +84,11 @@ class Wanted:
     models: tuple[str, ...] = ()
     repeats: int | None = None
     """Seeds 0 to repeats - 1 for every workflow; None for `DEFAULT_SEEDS`."""
+
+
+def all_listed() -> list[Listed]:
+    """Every objective there is."""
+    return [Listed(id=o.id, field=o.field, online=o.online) for o in objectives.load()]
 
 
 def names_of(text: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from labwright.eval.intervals import (
 )
 from labwright.eval.protocol_findings import METRICS
 from labwright.eval.suites.figures import Row, figure
-from labwright.eval.suites.objective_cells import OURS
+from labwright.eval.suites.objective_cells import OURS, Wanted, all_listed, cells
 from labwright.eval.suites.objective_comparison import (
     RESAMPLES,
     Points,
@@ -34,6 +34,8 @@ from labwright.eval.suites.objective_comparison import (
 from labwright.eval.suites.objective_judging import with_judgements
 from labwright.workflows.baselines import COMPARED
 
+WHOLE_ONLY = ("level3_macro_gold", "best_baseline_level3", "level3_over_best_baseline", "baseline_tool_calls_valid_min")
+"""Figures with a goal that are given for a whole table alone, and so are the gains; the others say their n."""
 GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_ratios}
 
 
@@ -41,7 +43,22 @@ def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
     makers = (_macros, _best_baseline, _gains, _tool_calls, _ends_of_the_scale, _ray_speedup, _ray_kills)
     scored = with_judgements(rows)
-    return [{**one, "raw": raw} for make in makers for one in make(scored)]
+    made = [one for make in makers for one in make(scored)]
+    left, planned = missing_cells(scored)
+    if left:
+        made = [one for one in made if not one["name"].startswith((*WHOLE_ONLY, "quality_gain_"))]
+        note = f"of {planned} cells; until all are measured no figure with a goal is given of the table"
+        made.append(figure("cells_missing", left, "cells", planned, note=note))
+    return [{**one, "raw": raw} for one in made]
+
+
+def missing_cells(rows: Sequence[Row]) -> tuple[int, int]:
+    """How many cells of the default table are not measured, and how many it has; none are missing of no table."""
+    measured = {row["name"] for row in cells_of(rows)}
+    if not measured:
+        return 0, 0
+    planned = cells(Wanted(), all_listed(), (), main_model(rows))
+    return sum(cell.name not in measured for cell in planned), len(planned)
 
 
 def _ends(interval: tuple[float | None, float | None]) -> dict[str, float | None]:

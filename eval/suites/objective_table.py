@@ -16,11 +16,10 @@ from typing import Any
 from labwright.config import DEFAULT_MODEL, Config, cache_dir
 from labwright.errors import RunFailed, WrongUse
 from labwright.eval.suites import document as about
-from labwright.eval.suites import objectives
 from labwright.eval.suites.cell_work import KIND, Broken, RunCell, Say, Work
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.local_engine import measure_here, width_of
-from labwright.eval.suites.objective_cells import NO_MODEL, OURS, Cell, Listed, Wanted, cells
+from labwright.eval.suites.objective_cells import NO_MODEL, OURS, Cell, Wanted, all_listed, cells
 from labwright.eval.suites.objective_figures import figures_of
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.shared_results import SharedResults
@@ -75,11 +74,6 @@ def checked(table: Table) -> Table:
     return table
 
 
-def listed() -> list[Listed]:
-    """Every objective there is."""
-    return [Listed(id=o.id, field=o.field, online=o.online) for o in objectives.load()]
-
-
 def known_models(config: Config) -> tuple[str, ...]:
     """Names that can play the roles: backends of the configuration, then embedded models that chat."""
     return tuple(dict.fromkeys([*config.backends, *(n for n, e in manifest().items() if e.use == "generation")]))
@@ -100,8 +94,8 @@ def planned(table: Table, config: Config) -> list[Cell]:
     default = name if name in config.backends else backend.model
     wanted = table.wanted
     if table.quick and wanted == Wanted():
-        wanted = Wanted(objectives=(listed()[0].id,), **QUICK)  # type: ignore[arg-type]
-    return cells(wanted, listed(), known_models(config), default or DEFAULT_MODEL)
+        wanted = Wanted(objectives=(all_listed()[0].id,), **QUICK)  # type: ignore[arg-type]
+    return cells(wanted, all_listed(), known_models(config), default or DEFAULT_MODEL)
 
 
 def measure(table: Table, config: Config, say: Say, run: RunCell | None = None) -> dict[str, Any]:

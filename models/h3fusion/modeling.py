@@ -206,14 +206,20 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-
             self.language_model._init_weights(module)
 
     def forward(
-        self, input_ids: Tensor | None = None, *, output_router_logits: bool | None = None, **inputs: Any
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        output_router_logits: bool | None = None,
+        **inputs: Any,
     ) -> MoeCausalLMOutputWithPast:
         """Next-token logits, the loss where labels are given, and the router's logits where asked.
 
         Args:
             input_ids: (b, t) token ids.
+            attention_mask: (b, t), 0 on padding; named here, for generation gives it to models that name it only.
             output_router_logits: also return the logits of every router; the default is that of the configuration.
-            inputs: all that the base model takes (attention_mask, labels, past_key_values, use_cache...).
+            inputs: all that the base model takes (labels, past_key_values, use_cache...).
 
         Returns:
             `logits` (b, t, vocabulary), `loss`, `past_key_values`, and `router_logits`, one (b, t, K) a layer. The loss
@@ -221,7 +227,9 @@ class H3FusionForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-
         """
         wanted = self.config.output_router_logits if output_router_logits is None else output_router_logits
         with self._recording(wanted) as recorded:
-            out = self.language_model(input_ids=input_ids, **{**inputs, "return_dict": True})
+            out = self.language_model(
+                input_ids=input_ids, attention_mask=attention_mask, **{**inputs, "return_dict": True}
+            )
         routed: dict[str, Any] = (
             {"router_logits": tuple(self._by_sample(recorded, input_ids, inputs))} if wanted else {}
         )

@@ -8,10 +8,12 @@ import pytest
 from fake_cells import row_of
 
 from labwright.eval.protocol_findings import METRICS
-from labwright.eval.suites.objective_cells import Cell
+from labwright.eval.suites import objective_figures
+from labwright.eval.suites.objective_cells import Cell, all_listed
 from labwright.eval.suites.objective_comparison import cells_of, main_model, qualities, runs_of
 from labwright.eval.suites.objective_figures import figures_of
 from labwright.eval.suites.objective_summary import summary
+from labwright.workflows.baselines import COMPARED
 
 RAW = "docs/benchmarks/raw/objectives.jsonl"
 ENTRIES = ("o1", "o2", "g1", "g2")
@@ -52,6 +54,32 @@ OTHERS = [
     *(run(o, "rules_only", n, calls_valid=0, calls_total=0) for o, n in (("a", 0), ("b", 0), ("c", 1))),
 ]
 """react 0.25 0.5 0.5; one_shot 1 and 0, c missing; plan_execute perfect with 3 of 12 calls valid; rules_only 0 0 0.25."""
+
+
+@pytest.fixture(autouse=True)
+def _whole(request, monkeypatch):
+    """The tables here are small ones of made-up objectives, and whole."""
+    if "interrupted" not in request.node.name:
+        monkeypatch.setattr(objective_figures, "missing_cells", lambda rows: (0, len(rows)))
+
+
+def test_an_interrupted_table_gives_no_figure_that_has_a_goal():
+    made = figures([*OURS, *OTHERS])
+    assert not set(made) & {*objective_figures.WHOLE_ONLY, "quality_gain_ratio_of_means"}
+    assert made["level3_macro_labwright"]["n"] == 3
+    planned = 14 * (2 + 6)
+    assert made["cells_missing"]["value"] == made["cells_missing"]["n"] == planned
+    cells = [
+        run(one.id, workflow, 4, seed)
+        for one in all_listed()
+        if not one.online
+        for workflow in COMPARED
+        for seed in range(2 if workflow == "labwright" else 1)
+    ]
+    whole = figures(cells)
+    assert set(objective_figures.WHOLE_ONLY) <= set(whole)
+    assert "cells_missing" not in whole
+    assert figures(cells[:-1])["cells_missing"]["value"] == 1
 
 
 def test_nothing_measured_gives_no_figure():

@@ -17,7 +17,7 @@ from labwright.cli import app
 from labwright.config import Config
 from labwright.errors import RunFailed, WrongUse
 from labwright.eval.protocol_findings import METRICS
-from labwright.eval.suites import objective_table
+from labwright.eval.suites import objective_cells, objective_figures, objective_table
 from labwright.eval.suites.objective_cells import Cell, Listed, Wanted
 from labwright.eval.suites.objective_page import cells_csv, page, write_results
 from labwright.eval.suites.objective_table import Table, checked, measure, rows_file
@@ -35,7 +35,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LABWRIGHT_BENCH_RUNS", str(tmp_path / "runs"))
     listed = [Listed(id="fine", field="survival"), Listed(id="bug", field="clinical")]
-    monkeypatch.setattr(objective_table, "listed", lambda: listed)
+    for module in (objective_table, objective_cells, objective_figures):
+        monkeypatch.setattr(module, "all_listed", lambda: listed)
     return tmp_path
 
 
