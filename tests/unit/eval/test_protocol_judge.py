@@ -96,8 +96,9 @@ def test_every_metric_has_five_anchors_and_a_question():
 
 
 def test_every_prompt_of_the_folder_is_whole_and_asks_for_a_digit():
-    assert prompt_names("labwright.eval.prompts") == ["protocol_quality", "rate_text"]
-    for name in prompt_names("labwright.eval.prompts"):
+    rating = ["protocol_quality", "rate_text"]
+    assert prompt_names("labwright.eval.prompts") == ["prefer", *rating]
+    for name in rating:
         made = load_prompt("labwright.eval.prompts", name)
         rendered = made.render(**{v: f"<{v}>" for v in made.variables})
         assert "one digit from 1 to" in rendered.user

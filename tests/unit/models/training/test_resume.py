@@ -7,13 +7,14 @@ import os
 import random
 import signal
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file
-from tiny_training import DATA, Pause, ended, forked, is_running
+from tiny_training import DATA, Pause, ended, forked, train_words
 
 from labwright.errors import DiskFull, TrainingRefused
 from labwright.models.checkpoints import load_checkpoint
@@ -73,14 +74,14 @@ def losses(folder: Path) -> list[tuple[int, float]]:
     return [(r["step"], r.get("loss", r.get("heldout_loss"))) for r in rows]
 
 
-def started(base: Path, folder: Path) -> int:
-    return forked(lambda: train(load_checkpoint(str(base)), DATA, CONFIG, folder, [Pause(0.05)]))
+def started(base: Path, folder: Path) -> BaseProcess:
+    return forked(train_words, base, folder, CONFIG, Pause(0.05))
 
 
-def wait_for_lines(folder: Path, lines: int, pid: int) -> None:
+def wait_for_lines(folder: Path, lines: int, process: BaseProcess) -> None:
     path, until = folder / "metrics.jsonl", time.monotonic() + 120
     while not path.is_file() or path.read_text().count("\n") < lines:
-        assert is_running(pid)
+        assert process.is_alive()
         assert time.monotonic() < until
         time.sleep(0.01)
 
@@ -88,10 +89,10 @@ def wait_for_lines(folder: Path, lines: int, pid: int) -> None:
 def test_killed_at_any_step_and_resumed_it_ends_with_the_same_bits(base, whole, tmp_path):
     step = random.randrange(4, 19)
     folder = tmp_path / "out"
-    pid = started(base, folder)
-    wait_for_lines(folder, step, pid)
-    os.kill(pid, signal.SIGKILL)
-    assert ended(pid) == -signal.SIGKILL
+    process = started(base, folder)
+    wait_for_lines(folder, step, process)
+    os.kill(process.pid, signal.SIGKILL)
+    assert ended(process) == -signal.SIGKILL
     assert not (folder / "training.json").exists()
     notes = []
     train(load_checkpoint(str(base)), DATA, CONFIG, folder, [Pause()], lambda p: notes.append(p.note), resume=True)
@@ -103,10 +104,10 @@ def test_killed_at_any_step_and_resumed_it_ends_with_the_same_bits(base, whole, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves_the_step_under_way(base, whole, tmp_path, number):
     folder = tmp_path / "out"
-    pid = started(base, folder)
-    wait_for_lines(folder, 4, pid)
-    os.kill(pid, number)
-    assert ended(pid) == 130
+    process = started(base, folder)
+    wait_for_lines(folder, 4, process)
+    os.kill(process.pid, number)
+    assert ended(process) == 130
     snapshot, damaged = snapshots.newest(folder / "checkpoints")
     assert snapshot is not None
     assert damaged == []
