@@ -14,9 +14,8 @@ from labwright.config import BackendConfig
 from labwright.errors import HashMismatch
 from labwright.models.checkpoints import load_checkpoint
 from labwright.models.gguf_export import export_gguf
+from labwright.models.h3fusion.modeling import H3FusionConfig, H3FusionForCausalLM
 from labwright.workflows.backends import open_backend
-
-modeling = pytest.importorskip("labwright.models.h3fusion.modeling")
 
 
 class Sizes(BaseModel):
@@ -28,10 +27,10 @@ def fused(tmp_path_factory) -> Path:
     """A mixture whose experts and routers differ."""
     folder = tmp_path_factory.mktemp("fused")
     base = load_checkpoint(str(tiny_models.save(folder / "base", initializer_range=0.1)))
-    config = modeling.H3FusionConfig(
+    config = H3FusionConfig(
         text_config=base.model.config.to_dict(), num_experts=3, num_experts_per_tok=2, properties=["a", "b", "c"]
     )
-    model = modeling.H3FusionForCausalLM.from_dense(base.model, config, 0)
+    model = H3FusionForCausalLM.from_dense(base.model, config, 0)
     torch.manual_seed(3)
     with torch.no_grad():
         for name, weight in model.named_parameters():
