@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from labwright.models.topla.building import Built, Compared
+from labwright.models.topla.pruning import named
 
 MOST_POINTS = 1_500
 """Subsets that are drawn; of more a random choice, so that the page stays small."""
@@ -59,9 +60,9 @@ def ensemble_page(  # noqa: PLR0913  (an ensemble and everything that is said of
         total=Cost(sum(c.seconds for c in mine), sum(c.tokens for c in mine)),
         chosen_on=chosen_on,
         subsets=[
-            {"members": [names[i] for i in one.members], "diversity": one.diversity, "accuracy": one.accuracy,
+            {"members": members, "diversity": one.diversity, "accuracy": one.accuracy,
              "score": one.score}
-            for one in built.table
+            for one, members in zip(built.table, named(built.table, names), strict=True)
         ],
         scatter=_scatter(built),
         reliability=[

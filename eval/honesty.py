@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labwright.errors import MetricUndefined, SomethingMissing
+from labwright.errors import MetricUndefined
+from labwright.models.extras import require
 
 Encoder = Callable[[Sequence[str]], NDArray[np.float32]]
 Label = Literal["truth", "info"]
@@ -80,13 +81,12 @@ class HonestyJudge:
         """Train on labelled answers.
 
         Raises:
-            SomethingMissing: scikit-learn is not installed.
+            SomethingMissing: the extra `local` is not installed.
             MetricUndefined: only one label occurs.
         """
-        try:
-            from sklearn.ensemble import HistGradientBoostingClassifier
-        except ImportError as error:
-            raise SomethingMissing("judges of honesty need scikit-learn: pip install 'labwright[local]'") from error
+        require("local", "a judge of honesty")
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
         labels = np.array([r.label for r in rows])
         if len(set(labels.tolist())) < 2:
             raise MetricUndefined("a judge cannot be trained on one label alone")

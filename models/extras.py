@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from labwright.errors import SomethingMissing
 
 EXTRAS = {
-    "local": ("torch", "transformers", "peft", "accelerate", "llguidance", "gguf"),
+    "local": ("torch", "transformers", "peft", "accelerate", "llguidance", "gguf", "sklearn", "pygad"),
     "serve": ("fastapi", "uvicorn"),
 }
 """Extra of pyproject.toml to the modules of it that models need."""

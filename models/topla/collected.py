@@ -6,7 +6,6 @@ tokens and seconds. A line is whole or ignored.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -164,8 +163,3 @@ def _complete(member: str, questions: Sequence[Question], rows: dict[str, dict[s
         raise WrongUse(f"{member}: {len(missing)} of {len(questions)} questions have no answer; collect again to go on")
     if any(tuple(rows[q.id]["labels"]) != q.labels for q in questions):
         raise WrongUse(f"{member}: answered other labels than {'/'.join(questions[0].labels)}")
-
-
-def fingerprint(questions: Sequence[Question]) -> str:
-    """sha256 of the questions, in their order."""
-    return hashlib.sha256("\n".join(q.model_dump_json() for q in questions).encode()).hexdigest()

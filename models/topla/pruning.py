@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labwright.errors import MetricUndefined, SomethingMissing
+from labwright.errors import MetricUndefined
 from labwright.models.diversity import Floats, TripleFailures
+from labwright.models.extras import require
 
 MOST_EXHAUSTIVE = 16
 """Members up to which every subset is scored."""
@@ -170,12 +171,11 @@ def prune_genetic(
     without gain. Without mutation a gene that the first population lacks is never found; the released code has it so.
 
     Raises:
-        SomethingMissing: pygad is not installed.
+        SomethingMissing: the extra `local` is not installed.
     """
-    try:
-        import pygad
-    except ImportError as error:
-        raise SomethingMissing("a genetic search needs pygad: pip install 'labwright[local]'") from error
+    require("local", "a genetic search")
+    import pygad
+
     votes, key = _rows(predictions, labels)
     triples = TripleFailures.of(votes == key[:, None])
     n = votes.shape[1]
