@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +96,14 @@ class TrainingRun:
         chosen = Endless(len(encoding.rows), size * world, self.config.seed, name).rows(step)
         return self.batch([encoding.rows[i] for i in chosen[rank * size : (rank + 1) * size]])
 
+    def precision(self) -> AbstractContextManager[Any]:
+        """The precision of the training's forward passes."""
+        wanted = self.config.autocast == "bfloat16"
+        return torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+
     def forward(self, batch: Batch, **more: Any) -> Any:
         """Outputs of the model on a batch, at the training's precision."""
-        wanted = self.config.autocast == "bfloat16"
-        with torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16) if wanted else nullcontext():
+        with self.precision():
             return self._called(**model_inputs(batch), **{**self._arguments, **more})
 
     def accumulate(self, batches: Sequence[Batch], *, scale: float = 1.0, terms: bool = True) -> StepLoss:
