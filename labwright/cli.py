@@ -20,6 +20,7 @@ from labwright.cli_fusion import bench_fusion, fuse, merge
 from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
 from labwright.cli_resources import bench_app, datasets_app
+from labwright.cli_safety import attack, bench_safety, harden
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
 from labwright.cli_training import align
@@ -39,9 +40,12 @@ app.add_typer(eval_app, name="eval")
 app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
+bench_app.command("safety")(bench_safety)
 models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
 models_app.command("align")(align)
+models_app.command("attack")(attack)
+models_app.command("harden")(harden)
 app.command()(quote)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]

@@ -28,6 +28,20 @@ def merge_adapter(model: PreTrainedModel, folder: Path, base_sha256: str) -> Pre
         The base's own class with changed weights.
 
     Raises:
+        ModelMissing, HashMismatch: as `with_adapter`.
+    """
+    return cast("PreTrainedModel", with_adapter(model, folder, base_sha256).merge_and_unload())
+
+
+def with_adapter(model: PreTrainedModel, folder: Path, base_sha256: str) -> Any:
+    """The base with an adapter that is not merged, a peft model.
+
+    Args:
+        model: the base.
+        folder: what peft's `save_pretrained` wrote.
+        base_sha256: fingerprint of the base's weights.
+
+    Raises:
         ModelMissing: the folder holds no adapter in safetensors.
         HashMismatch: the adapter is of another base.
     """
@@ -46,7 +60,7 @@ def merge_adapter(model: PreTrainedModel, folder: Path, base_sha256: str) -> Pre
     differing = sorted(stored ^ set(get_peft_model_state_dict(adapted)))
     if differing:
         raise HashMismatch(f"{folder}: is of another base: {len(differing)} weights differ, such as {differing[0]}")
-    return cast("PreTrainedModel", cast("Any", adapted).merge_and_unload())
+    return adapted
 
 
 def _check_files(folder: Path) -> None:

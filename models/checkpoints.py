@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Type of the weights to bytes of one."""
 ADAPTER_CONFIG = "adapter_config.json"
+HARDENING = "hardening.json"
+"""What `labwright models harden` writes beside weights: the defences, and the sha256 of each file."""
 FUSED = "h3fusion"
 """What the model types of fused checkpoints begin with."""
 
@@ -40,7 +42,7 @@ class Checkpoint:
         model: in evaluation mode, an adapter merged into it.
         tokenizer: has a chat template and a padding token.
         path: the folder or GGUF file of the base.
-        facts: architecture, parameters, dtype, sha256 of the weights, adapter, chat template.
+        facts: architecture, parameters, dtype, sha256 of the weights, adapter, chat template, hardening.
     """
 
     model: PreTrainedModel
@@ -113,6 +115,7 @@ def _facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Pat
         "sha256": sha256,
         "chat_template": give_template(tokenizer),
         **_experts(model.config),
+        **_hardening(path),
     }
 
 
@@ -124,7 +127,33 @@ def _adapted(model: PreTrainedModel, folder: Path, facts: dict[str, Any]) -> Pre
     sha256 = weights.fingerprint(folder / WEIGHTS)
     facts["adapter"] = {"name": folder.resolve().name, "sha256": sha256}
     facts["model"] += f"+{folder.resolve().name}@{sha256[:12]}"
+    facts |= _hardening(folder)  # an adapter's manifest holds its base's defences as well
     return merged
+
+
+def _hardening(folder: Path) -> dict[str, Any]:
+    """The defences that a folder's manifest names, checked against the weights beside it.
+
+    Raises:
+        HashMismatch: the manifest is damaged, or the weights are not those that it names.
+    """
+    path = folder / HARDENING
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        steps = [{k: step[k] for k in ("defence", "stage", "settings")} for step in manifest["steps"]]
+        files: dict[str, str] = manifest["files"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise HashMismatch(f"{path}: not the manifest of a hardened model: {error!r}") from error
+    changed = [
+        n for n, digest in files.items() if not (folder / n).is_file() or weights.fingerprint(folder / n) != digest
+    ]
+    if changed or not files:
+        raise HashMismatch(
+            f"{path}: {', '.join(changed) or 'no file'} is not what was hardened; harden the model again"
+        )
+    return {"hardening": {"steps": steps, "manifest_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}}
 
 
 def fingerprint(path: Path) -> str:

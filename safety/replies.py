@@ -72,7 +72,7 @@ def _written(checkpoint: Checkpoint, prompts: list[list[int]], most_tokens: int)
     ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
     ends = sorted(turn_ends(model, checkpoint.tokenizer))
-    settings = GenerationConfig(
+    settings = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=most_tokens, do_sample=False, pad_token_id=pad, eos_token_id=ends or None
     )
     with torch.no_grad():

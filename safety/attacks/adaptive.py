@@ -1,8 +1,8 @@
 """An attacker who knows that there is a defence: more of everything, and updates where a defence does not look.
 
 The rows of an adaptive attacker are of another source than what the defender holds; who builds the roles of the data
-sees to that. Holding updates out of Antidote's masks takes control of the training, which open weights give and a service
-does not.
+sees to that. Holding updates out of Antidote's masks takes control of the training, which open weights give and a
+service does not.
 """
 
 from __future__ import annotations
