@@ -13,6 +13,7 @@ from labwright.eval.suites import (
     judge_figures,
     objective_figures,
     retrieval_figures,
+    safety_figures,
     sandbox_figures,
 )
 
@@ -25,6 +26,7 @@ MAKERS = {
     "objectives": objective_figures.figures_of,
     "ensemble": ensemble_figures.figures_of,
     "fusion": fusion_figures.figures_of,
+    "safety": safety_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
 
