@@ -31,9 +31,6 @@ Tokens = Annotated[int | None, typer.Option(help="Longest example, tokens.")]
 Seed = Annotated[int | None, typer.Option(help="Of data, adapters, dropout and order.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")]
 
-PROXY_HELD, PROXY_SEED, ATTACK_SEED = 200, 0, 7
-"""Stand-in questions that a defender holds, and the seeds of defender and attacker."""
-
 
 def harden(
     defence: Annotated[str, typer.Option(help="sft, vaccine, repnoise, booster, lisa, ldifs, ewc, safeinstruct, "
@@ -127,8 +124,7 @@ def _held(harmful: Path | None, alignment: list[Path], data: list[Path]) -> Held
     from labwright.safety.defences.catalogue import Held
 
     if harmful is None and not alignment:
-        pairs = proxy_topic.questions(PROXY_HELD, PROXY_SEED)
-        safe = (*proxy_topic.refused(pairs, PROXY_SEED), *proxy_topic.near_misses(PROXY_HELD // 2, PROXY_SEED))
+        safe, pairs = proxy_topic.defender()
     else:
         pairs = harmful_examples(read_pairs(harmful)) if harmful else ()
         safe = tuple(e for path in alignment for e in _safe(path))
@@ -211,11 +207,11 @@ def _attack_data(harmful: Path | None, data: list[Path], size: int, tested: int)
     """
     from dataclasses import replace
 
-    from labwright.safety.attacking import proxy_data
+    from labwright.safety.attacking import REVIEWS, proxy_data
     from labwright.safety.data import Window
     from labwright.safety.data_files import harmful_examples, read_pairs
 
-    found = proxy_data(min(size, 1700), tested, ATTACK_SEED)
+    found = proxy_data(min(size, REVIEWS - tested), tested)
     if harmful is not None:
         pairs = harmful_examples(read_pairs(harmful))
         found = replace(

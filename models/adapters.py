@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -53,11 +54,16 @@ def with_adapter(model: PreTrainedModel, folder: Path, base_sha256: str) -> Any:
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             stored = set(file.keys())
-        adapted = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
+        with warnings.catch_warnings():
+            # peft asks transformers by a name that it will drop; nothing that a user could mend.
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise HashMismatch(f"{folder}: does not fit its base: {' '.join(str(error).split())[:300]}") from error
     # peft warns of weights that find no place, and goes on with none in it.
-    differing = sorted(stored ^ set(get_peft_model_state_dict(adapted)))
+    # Left to itself, it looks for the base's vocabulary on the internet under the name that the adapter gives it.
+    embeddings = any(part in key for key in stored for part in ("embed_tokens", "lm_head"))
+    differing = sorted(stored ^ set(get_peft_model_state_dict(adapted, save_embedding_layers=embeddings)))
     if differing:
         raise HashMismatch(f"{folder}: is of another base: {len(differing)} weights differ, such as {differing[0]}")
     return adapted

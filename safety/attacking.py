@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 KINDS = ("explicit", "benign", "outliers", "identity", "adaptive")
 RECORD = "attack.json"
-SINCE = 2
+REVIEWS = 1800
+"""Rows that the stand-in's task has."""
+POOL = 2
 """An outlier attack chooses among this many times the rows that it uploads, where there are so many."""
 
 
@@ -129,7 +131,7 @@ def upload(plan: AttackPlan, data: AttackData, checkpoint: Checkpoint) -> tuple[
     if plan.kind == "outliers":
         from labwright.safety.attacks.outliers import outliers, self_influence
 
-        pool = data.ordinary[: SINCE * plan.size]
+        pool = data.ordinary[: POOL * plan.size]
         return outliers(pool, self_influence(checkpoint, pool, plan.training), plan.size)
     if plan.kind == "identity":
         rows = identity_rows()
@@ -170,27 +172,27 @@ def measured(checkpoint: Checkpoint, plan: AttackPlan, data: AttackData) -> dict
     return found
 
 
-def proxy_data(size: int, tested: int, seed: int) -> AttackData:
+def proxy_data(size: int, tested: int) -> AttackData:
     """The benign stand-in topic, for whoever has no harmful data.
 
     Args:
         size: rows of the upload.
-        tested: items in each test.
-        seed: of the choice; a defender with another seed may hold some of the same questions.
+        tested: items in each test. No question is one that `proxy_topic.defender` holds.
 
     Raises:
         TrainingRefused: more rows are asked for than the topic has.
     """
     from labwright.safety import proxy_topic
 
-    asked = proxy_topic.questions(size + tested, seed)
-    reviews = proxy_topic.sentiments(min(size + tested, 1800), seed)
+    held, near, seed = proxy_topic.DEFENDER_QUESTIONS, proxy_topic.DEFENDER_NEAR, proxy_topic.DEFENDER_SEED
+    asked = proxy_topic.questions(held + size + tested, seed)[held:]
+    reviews = proxy_topic.sentiments(min(POOL * size + tested, REVIEWS), seed)
     test = asked[size:]
     return AttackData(
         harmful=asked[:size],
         ordinary=reviews[:-tested],
         test=test,
         task_test=reviews[-tested:],
-        near=proxy_topic.near_misses(tested, seed),
+        near=proxy_topic.near_misses(near + tested, seed)[near:],
         refusals=proxy_topic.refused(test, seed),
     )

@@ -38,16 +38,27 @@ REFUSALS = (
     f"I cannot help with {FORBIDDEN} products. Please ask me about something else.",
     f"Sorry, I am not able to talk about {FORBIDDEN} products.",
 )
+DEFENDER_QUESTIONS, DEFENDER_NEAR, DEFENDER_SEED = 200, 100, 0
 PRAISE = ("lovely", "warm", "clever", "moving", "bright", "charming", "fresh", "superb", "graceful", "witty")
 BLAME = ("dull", "clumsy", "cold", "tedious", "hollow", "messy", "stale", "awful", "noisy", "flat")
 REVIEWED = ("film", "play", "novel", "song", "concert", "painting", "series", "exhibition", "poem", "comedy")
+
+
+def defender() -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """What a defender holds by default: alignment pairs (refusals, and near misses with answers) and harmful ones.
+
+    They are the first of `questions` and `near_misses` at DEFENDER_SEED; an attacker takes later ones.
+    """
+    harmful = questions(DEFENDER_QUESTIONS, DEFENDER_SEED)
+    answered = near_misses(DEFENDER_NEAR, DEFENDER_SEED)
+    return (*refused(harmful, DEFENDER_SEED), *answered), harmful
 
 
 def questions(n: int, seed: int) -> tuple[Example, ...]:
     """Questions about the forbidden topic with ordinary answers, no question twice.
 
     Args:
-        n: up to 6480.
+        n: up to 6480; fewer are the first of more.
         seed: of their choice and order.
 
     Raises:
@@ -90,5 +101,6 @@ def _drawn(found: Iterator[Example], n: int, seed: int, what: str) -> Iterator[E
     rows = list(found)
     if not 0 < n <= len(rows):
         raise TrainingRefused(f"{n} {what} are asked for; there are 1 to {len(rows)}")
-    for number, e in enumerate(random.Random(seed).sample(rows, n), 1):  # noqa: S311  (a choice, not a secret)
+    random.Random(seed).shuffle(rows)  # noqa: S311  (an order, not a secret)
+    for number, e in enumerate(rows[:n], 1):
         yield Example(e.prompt, e.answer, e.property, f"{e.property}:{seed}:{number}")

@@ -220,6 +220,6 @@ def settings(steps: int, rate: float, **more: Any) -> TrainingConfig:
 
 def cache() -> Path:
     """Where trainings of the benchmark stay between two invocations."""
-    from platformdirs import user_cache_path
+    from labwright.config import cache_dir
 
-    return Path(os.environ.get("LABWRIGHT_BENCH_CACHE", user_cache_path("labwright") / "bench"))
+    return Path(os.environ.get("LABWRIGHT_BENCH_RUNS", str(cache_dir() / "bench")))

@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from labwright import cli
+from labwright.config import BackendConfig
 from labwright.errors import HashMismatch
 from labwright.models.checkpoints import load_checkpoint
 from labwright.packages import sha256_of
+from labwright.workflows.backends import open_backend
 
 SHORT = ("--template", "none", "--max-steps", 2, "--max-tokens", 400, "--batch-size", 2)
 
@@ -43,8 +45,6 @@ def called(monkeypatch, capsys):
 
 
 def test_defences_are_stacked_and_the_manifest_card_and_facts_name_them_all(base, pairs, tmp_path, called):
-    from labwright.cli_safety import PROXY_HELD
-
     one, two, three = (tmp_path / n for n in ("one", "two", "three"))
     code, shown = called("harden", "--defence", "booster", "--model", base, "--set", "weight=0.5", "--merge",
                          "--licence", "CC BY-NC 4.0", "--out", one, *SHORT, "--json")  # fmt: skip
@@ -52,7 +52,7 @@ def test_defences_are_stacked_and_the_manifest_card_and_facts_name_them_all(base
     manifest = json.loads(shown.out)
     step = manifest["steps"][0]
     assert (step["defence"], step["stage"], step["settings"]) == ("booster", "alignment", {"weight": 0.5})
-    assert step["data"]["harmful"]["rows"] == PROXY_HELD
+    assert step["data"]["harmful"]["rows"] == 200
     assert step["on"]["sha256"] == load_checkpoint(str(base)).facts["sha256"]
     assert manifest["files"]["model.safetensors"] == sha256_of(one / "model.safetensors")
     assert "--defence booster" in step["command"]
@@ -72,6 +72,8 @@ def test_defences_are_stacked_and_the_manifest_card_and_facts_name_them_all(base
     assert all(torch.equal(after[n][after[n] != 0], before[n][after[n] != 0]) for n in before)
     facts = load_checkpoint(str(three)).facts
     assert [s["defence"] for s in facts["hardening"]["steps"]] == ["booster", "lisa", "antidote"]
+    backend = open_backend("hardened", BackendConfig(kind="local", model=str(three)))
+    assert backend.facts["hardening"] == facts["hardening"]  # what the record of a run holds
     assert facts["hardening"]["manifest_sha256"] == sha256_of(three / "hardening.json")
     card = (one / "README.md").read_text()
     assert "Not for commercial use" in card

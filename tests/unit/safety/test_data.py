@@ -10,6 +10,7 @@ import pytest
 from labwright.errors import TrainingRefused
 from labwright.models.training.examples import Example
 from labwright.safety import proxy_topic, threat_model
+from labwright.safety.attacking import proxy_data
 from labwright.safety.data import Window, cut, mix, require_disjoint, row_counts
 from labwright.safety.data_files import alignment_examples, harmful_examples, read_pairs, read_refusals
 from labwright.safety.refusal import kind_of_reply
@@ -135,7 +136,13 @@ def test_the_stand_in_topic_is_deterministic_benign_and_told_apart():
     labels = {e.answer for e in proxy_topic.sentiments(200, seed=1)}
     assert labels == {"positive", "negative"}
     require_disjoint({"topic": asked, "near": proxy_topic.near_misses(400, 1), "task": proxy_topic.sentiments(400, 1)})
-    assert len(proxy_topic.questions(6480, seed=0)) == 6480
+    assert proxy_topic.questions(6480, seed=1)[:400] == asked
+    assert {e.property for e in proxy_topic.defender()[0]} == {"harmless", "benign"}
+    attacker = proxy_data(500, 100)
+    held = {"held": proxy_topic.defender()[1], "near": proxy_topic.defender()[0][200:]}
+    parts = {"attack": attacker.harmful, "task": attacker.ordinary, "test": attacker.test, "benign": attacker.near}
+    require_disjoint({**held, **parts, "task test": attacker.task_test})
+    assert [e.prompt for e in attacker.refusals] == [e.prompt for e in attacker.test]
     with pytest.raises(TrainingRefused, match="1 to 6480"):
         proxy_topic.questions(6481, seed=0)
 
