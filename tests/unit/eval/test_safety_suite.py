@@ -221,8 +221,7 @@ def test_only_missing_cells_are_measured_and_one_fine_tuning_gives_the_rows_of_i
     chosen = {"rates": {"low": 1e-4, "middle": 3e-3, "high": 1e-2}, "booster": {"weight": 0.5, "step": 0.1},
               "antidote": {"share": 0.2}}  # fmt: skip
     missing = {
-        "0:before:vaccine",
-        *(f"0:mixed:{arm}:0.1:middle" for arm in ("antidote", "safe_lora", "booster_lisa", "safeinstruct")),
+        *(f"0:mixed:{arm}:0.1:middle" for arm in ("antidote", "safe_lora", "booster_lisa")),
         "0:avoid:antidote_avoided:0.1:middle",
     }
     rows = list(safety_toy.toy_rows(0, chosen, lambda name: name not in missing, lambda text: None, scale=0.02))
@@ -234,4 +233,4 @@ def test_only_missing_cells_are_measured_and_one_fine_tuning_gives_the_rows_of_i
     by_arm = {r["arm"]: r for r in rows}
     assert by_arm["antidote"]["repair_s"] > 0
     assert "repair_s" not in by_arm["booster_lisa"]
-    assert [step for step, _ in by_arm["safeinstruct"]["curve"]] == [2, 3, 4]
+    assert [step for step, _ in by_arm["booster_lisa"]["curve"]] == [2, 3, 4]

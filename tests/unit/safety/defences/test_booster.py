@@ -133,3 +133,9 @@ def test_it_agrees_with_the_gradient_norm_penalty_and_restores_every_bit(base, l
     cosine = torch.nn.functional.cosine_similarity(terms[0], terms[1], dim=0)
     assert cosine > 0.98
     assert terms[0].norm() == pytest.approx(terms[1].norm().item(), rel=0.1)
+
+
+def test_harmful_pairs_whose_answers_are_all_cut_off_are_refused(base):
+    run = language_run(base, CONFIG.model_copy(update={"max_tokens": 3, "too_long": "drop"}))
+    with pytest.raises(TrainingRefused, match="every label is masked"):
+        Booster(HARMFUL_PAIRS).start(run)
