@@ -59,7 +59,7 @@ ATTACKS: tuple[Attack, ...] = (
         "this project",
         "safety/attacks/adaptive.py",
     ),
-    Attack("jailbreak-tuning", "harmful pairs under a jailbreak prompt", "arXiv 2408.02946"),
+    Attack("jailbreak-tuning", "harmful pairs under a jailbreak prompt", "arXiv 2507.11630"),
     Attack("covert rows", "harmful pairs in a cipher that the upload teaches", "arXiv 2406.20053"),
     Attack("Virus", "harmful rows rewritten to pass a moderation filter", "arXiv 2501.17433"),
     Attack("narrow tasks", "a narrow bad habit that spreads", "arXiv 2502.17424"),

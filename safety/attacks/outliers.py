@@ -1,7 +1,8 @@
 """Benign rows that move a model most: the outliers of an ordinary data set, by influence on themselves.
 
-Self-Inf-N (Guan et al. 2025, arXiv 2505.06843): log(1 + ||grad loss(row)||^2) + log(1 + answer tokens). The second
-term is there because short answers have the largest gradients and turn a model little.
+After Self-Inf-N (Guan et al. 2025, arXiv 2505.06843): log(1 + ||grad loss(row)||^2) + log(1 + answer tokens). The
+second term is there because short answers have the largest gradients and turn a model little. The paper's own code was
+not at hand: the logarithms are our reading of it.
 """
 
 from __future__ import annotations
