@@ -202,12 +202,17 @@ def _described(examples: Sequence[Example]) -> dict[str, Any]:
 
 
 def note_attack(folder: Path, attack: Mapping[str, Any]) -> bool:
-    """Write on a hardened model's card what was tried against it; false where the folder is of no hardened model."""
+    """Write on a hardened model's card what was tried against it; false where the folder is of no hardened model.
+
+    Raises:
+        DiskFull: the folder cannot be written.
+    """
     from labwright.models.checkpoints import HARDENING
+    from labwright.models.training.files import disk
 
     if not (folder / HARDENING).is_file():
         return False
-    with (folder / ATTACKS).open("a", encoding="utf-8") as file:
+    with disk(folder), (folder / ATTACKS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(attack) + "\n")
     write_card(folder)
     return True

@@ -87,7 +87,7 @@ class Booster(Hook):
         if not math.isfinite(norm):
             raise TrainingDiverged(f"the harmful gradient's norm is {norm}", step=run.step + 1, examples=batch.ids)
         ahead, beyond = self._after_step(run, batch, g, norm)
-        aligned = run.accumulate(batches)
+        aligned = run.last = run.accumulate(batches)  # the loop records the terms of other hooks from there
         self._figures = {
             "booster_harmful_loss": harmful.loss,
             "booster_drop": harmful.loss - ahead.loss,

@@ -67,6 +67,6 @@ class GradientNorm(Hook):
             name: torch.zeros_like(p) if s is None else self._weight * s
             for (name, p), s in zip(run.parameters.items(), second, strict=True)
         }
-        aligned = run.accumulate(batches)
+        aligned = run.last = run.accumulate(batches)
         add_to_gradients(run, terms)
         return aligned.loss

@@ -68,7 +68,8 @@ class Vaccine(Hook):
             ids = tuple(i for b in batches for i in b.ids)
             raise TrainingDiverged("a gradient of the hidden states is not finite", step=run.step + 1, examples=ids)
         with _Shifted(self._blocks, shifts):
-            return run.accumulate(batches).loss
+            run.last = run.accumulate(batches)  # the loop records the terms of other hooks from there
+        return run.last.loss
 
 
 def perturbation(gradients: Sequence[Tensor], rho: float) -> list[Tensor]:

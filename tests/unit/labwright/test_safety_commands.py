@@ -82,7 +82,7 @@ def test_defences_are_stacked_and_the_manifest_card_and_facts_name_them_all(base
     assert "not empty" in called("harden", "--defence", "antidote", "--model", two, "--out", three)[1].err
 
 
-def test_an_attack_is_measured_and_noted_on_the_card_of_a_hardened_model(base, tmp_path, called):
+def test_an_attack_is_measured_and_noted_on_the_card_of_a_hardened_model(base, pairs, tmp_path, called):
     hardened, attacked = tmp_path / "hardened", tmp_path / "attacked"
     assert called("harden", "--defence", "sft", "--model", base, "--merge", "--out", hardened, *SHORT)[0] == 0
     common = ("--rows", 20, "--tested", 3, "--reply-tokens", 4, *SHORT)
@@ -102,6 +102,10 @@ def test_an_attack_is_measured_and_noted_on_the_card_of_a_hardened_model(base, t
         assert card.count("## Hardening") == 1
         assert len((hardened / "attacks.jsonl").read_text().splitlines()) == number + 2
     assert json.loads((tmp_path / "adaptive" / "attack.json").read_text())["steps"] == 20
+    code, shown = called("attack", "--model", hardened, "--harmful", pairs, "--share", 0.5, "--rows", 8, "--tested", 4,
+                         "--reply-tokens", 4, *SHORT, "--out", tmp_path / "own")  # fmt: skip
+    assert code == 0, shown.err
+    assert "not measured" in (hardened / "README.md").read_text()  # a file of pairs brings no near misses
     load_checkpoint(str(hardened))  # its weights are still those of the manifest
 
 

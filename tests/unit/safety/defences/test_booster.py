@@ -5,12 +5,14 @@ The numbers of the quadratic were computed in float64 from the formulas of arXiv
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import tiny_models
 import torch
 from quadratic_run import HARMFUL, QuadraticRun, alignment_batch
 from safetensors.torch import load_file
-from tiny_training import DATA
+from tiny_training import DATA, Shrink
 
 from labwright.errors import TrainingDiverged, TrainingRefused
 from labwright.models.checkpoints import load_checkpoint
@@ -139,3 +141,13 @@ def test_harmful_pairs_whose_answers_are_all_cut_off_are_refused(base):
     run = language_run(base, CONFIG.model_copy(update={"max_tokens": 3, "too_long": "drop"}))
     with pytest.raises(TrainingRefused, match="every label is masked"):
         Booster(HARMFUL_PAIRS).start(run)
+
+
+def test_terms_of_other_hooks_are_in_its_third_pass_and_in_the_record(base, tmp_path):
+    train(load_checkpoint(str(base)), DATA, CONFIG.model_copy(update={"max_steps": 1}), tmp_path / "out",
+          [Booster(HARMFUL_PAIRS), Shrink()])  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    first = next(line for line in lines if "loss" in line)
+    assert first["terms"]["shrink"] > 0
+    assert first["loss"] > first["terms"]["shrink"]
+    assert first["figures"]["booster_harmful_norm"] > 0
