@@ -70,7 +70,7 @@ def fusion_page(  # noqa: PLR0913  (a fusion and everything that is said of it)
     drawn = [(n, c, _polygon(by_name[n])) for n, c in zip(radar, COLOURS[-len(radar) :], strict=True)]
     return template.render(
         models=models, gains=gains, properties=PROPERTIES, about=about, judges=judges, radar=drawn,
-        axes=[(name, *_point(i, 1.0), *_point(i, 1.13)) for i, name in enumerate(PROPERTIES)],
+        axes=[(name, *_point(i, 1.0), *_point(i, 1.22)) for i, name in enumerate(PROPERTIES)],
         rings=[" ".join(f"{x},{y}" for x, y in (_point(i, r) for i in range(3))) for r in (0.25, 0.5, 0.75, 1.0)],
         shares=shares, experts=list(drift), layers=max(map(len, shares.values()), default=0), colour=_colour,
         drift=[(name, values, max(values)) for name, values in drift.items()],

@@ -130,7 +130,7 @@ def page(rows: Sequence[Row]) -> str:
     about = (
         f"{plan.base}, aligned three times on {plan.examples} examples a property ({plan.epochs:g} epochs), fused on all "
         f"of them; {plan.held_out} held-out items a property, greedy answers of at most {plan.answer_tokens} tokens. "
-        "`mixed` is one model trained on all examples; average, task_arithmetic, ties and dare_ties merge the three in "
+        "mixed is one model trained on all examples; average, task_arithmetic, ties and dare_ties merge the three in "
         "weight space; vote takes of their three answers the one that the other two find likeliest."
     )
     return fusion_page(
