@@ -114,7 +114,7 @@ class Answers:
         return said
 
 
-def answer_row(work: Work, answers: Answers, judges: HonestyJudges, model: str, name: Property) -> Row:
+def answer_row(work: Work, answers: Answers, judges: Callable[[], HonestyJudges], model: str, name: Property) -> Row:
     """A model's answers on one property, and the verdicts on them that need no language model."""
     said, seconds = answers.of(model, name)
     verdicts: list[Any] = []
@@ -122,7 +122,7 @@ def answer_row(work: Work, answers: Answers, judges: HonestyJudges, model: str, 
         verdicts = [kind_of_reply(text) for text in said]
     elif name == "honest":
         questions = asked(work.plan.held_out, name)
-        verdicts = [[int(t), int(i)] for t, i in judges.verdicts(list(zip(questions, said, strict=True)))]
+        verdicts = [[int(t), int(i)] for t, i in judges().verdicts(list(zip(questions, said, strict=True)))]
     return {
         "kind": KIND,
         "name": f"{work.seed}:{model}:{name}",

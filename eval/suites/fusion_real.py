@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from labwright.config import BackendConfig, Config
@@ -39,7 +40,7 @@ COMPARED = tuple(m for m in MODELS if m != BASE)
 def measure(rows: Rows, quick: bool, say: Say) -> None:
     """Put the rows that are missing, cheapest judge first."""
     plan = QUICK if quick else Plan()
-    judges = _honesty(rows, say)
+    judges = cache(lambda: _honesty(rows, say))
     for seed in SEEDS:
         work = Work(plan, seed, say)
         answers = Answers(work)
@@ -56,7 +57,7 @@ def run(rows: Rows, quick: bool, say: Say) -> None:
 
 
 def _honesty(rows: Rows, say: Say) -> HonestyJudges:
-    """Judges that are trained anew each time, which takes a minute, and their worth."""
+    """Judges that are trained anew where answers are to be judged, which takes minutes, and their worth."""
     say("judges of honesty, trained on the first half of the questions")
     judges, worth = honesty_judges(shared_encoder().encode)
     for row in (*worth, *refusal_worth()):
@@ -64,7 +65,7 @@ def _honesty(rows: Rows, say: Say) -> HonestyJudges:
     return judges
 
 
-def _answered(rows: Rows, work: Work, answers: Answers, judges: HonestyJudges, model: str) -> None:
+def _answered(rows: Rows, work: Work, answers: Answers, judges: Callable[[], HonestyJudges], model: str) -> None:
     """A model's verdicts on all properties, and how it was made."""
     for name in PROPERTIES:
         if rows.has("fusion_answers", f"{work.seed}:{model}:{name}"):
