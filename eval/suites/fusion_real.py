@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from labwright.config import BackendConfig, Config
+from labwright.config import BackendConfig, Config, cache_dir
 from labwright.eval.fusion_page import Gain, Model, fusion_page
 from labwright.eval.pairwise import against
 from labwright.eval.properties import PROPERTIES, interval_of
@@ -27,7 +27,7 @@ from labwright.eval.suites.fusion_scores import BASE, FUSED, MODELS, VOTE, judge
 from labwright.eval.suites.rows import Rows
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
-from labwright.models.embedding import shared_encoder
+from labwright.models.embedding import CachedEncoder
 from labwright.workflows.backends import Backends
 
 Say = Callable[[str], None]
@@ -59,7 +59,7 @@ def run(rows: Rows, quick: bool, say: Say) -> None:
 def _honesty(rows: Rows, say: Say) -> HonestyJudges:
     """Judges that are trained anew where answers are to be judged, which takes minutes, and their worth."""
     say("judges of honesty, trained on the first half of the questions")
-    judges, worth = honesty_judges(shared_encoder().encode)
+    judges, worth = honesty_judges(CachedEncoder(cache_dir() / "bench-embeddings.sqlite"))
     for row in (*worth, *refusal_worth()):
         rows.put_once(row)
     return judges
