@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,10 @@ from labwright.models.topla.pruning import (
     prune_all,
     prune_genetic,
 )
+from labwright.models.topla.recipe import Joining
 from labwright.models.topla.saved import Calibration, calibration
 from labwright.models.topla.weighted import Clean, Weighted, checked_scores, fit
 
-Joining = Literal["linear pool", "trained network"]
 FOLDS = 5
 RESAMPLES = 2_000
 LEAST_WEIGHT = 1e-3
@@ -78,9 +77,7 @@ def build(  # noqa: PLR0913  (what to choose from, and how)
     given = checked_scores(scores)
     if len(names) != given.shape[1]:
         raise MetricUndefined(f"{len(names)} names for {given.shape[1]} members")
-    said = given.argmax(axis=2)
-    search = prune_all if given.shape[1] <= MOST_EXHAUSTIVE else prune_genetic
-    pruning = search(said, key, weights)
+    pruning = prune(given, key, weights)
     table = pruning.best(top)
     chosen = list(table[0].members)
     ours = given[:, chosen]
@@ -97,6 +94,17 @@ def build(  # noqa: PLR0913  (what to choose from, and how)
         correlation=pruning.correlation(),
         pruning=pruning,
     )
+
+
+def prune(scores: Floats, key: NDArray[np.int64], weights: Weights = EVENLY) -> Pruning:
+    """Score every subset of the members, or search them where they are too many; arguments as of `build`."""
+    search = prune_all if scores.shape[1] <= MOST_EXHAUSTIVE else prune_genetic
+    return search(scores.argmax(axis=2), key, weights)
+
+
+def majority_share(key: NDArray[np.int64]) -> float:
+    """Accuracy of always giving the most frequent answer of these rows."""
+    return float(np.bincount(key).max() / len(key))
 
 
 def pool_weights(scores: Floats, key: NDArray[np.int64]) -> Floats:

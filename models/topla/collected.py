@@ -36,6 +36,8 @@ class Collected:
 
     questions: tuple[Question, ...]
     members: tuple[str, ...]
+    models: dict[str, str]
+    """Member to the model that answered."""
     scores: Floats
     """Shape (n, S, C): log-probability of each label, normalised over the labels."""
     unanswered: dict[str, int]
@@ -143,7 +145,7 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
     if not found:
         raise WrongUse(f"{folder}: no member has answered; see `labwright models ensemble collect`")
     scores = np.empty((len(questions), len(found), len(questions[0].labels)))
-    unanswered, seconds, tokens = {}, {}, {}
+    models, unanswered, seconds, tokens = {}, {}, {}, {}
     for place, member in enumerate(found):
         rows = _rows(folder / "scores" / f"{member}.jsonl")
         _complete(member, questions, rows)
@@ -151,10 +153,11 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
         if not np.isfinite(shares).all() or (shares < 0).any():
             raise WrongUse(f"{member}: scores are not numbers of 0 or more; delete its file and collect again")
         scores[:, place] = np.log(np.maximum(shares, FLOOR))
+        models[member] = str(rows[questions[0].id]["backend"])
         unanswered[member] = sum(rows[q.id]["decided_by"] != "model" for q in questions)
         seconds[member] = float(np.mean([rows[q.id]["seconds"] for q in questions]))
         tokens[member] = float(np.mean([rows[q.id]["tokens"] for q in questions]))
-    return Collected(tuple(questions), found, scores, unanswered, seconds, tokens)
+    return Collected(tuple(questions), found, models, scores, unanswered, seconds, tokens)
 
 
 def _complete(member: str, questions: Sequence[Question], rows: dict[str, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from labwright.errors import ModelMissing
 
+Joining = Literal["linear pool", "trained network"]
 RECIPE = "recipe.json"
 TRAIN = "`labwright models ensemble train`"
 
@@ -33,12 +34,18 @@ class Recipe(BaseModel):
     """Member to its weight in the linear pool, above 0."""
     labels: tuple[str, ...] = Field(min_length=2)
     """Answers of the questions that it was trained on."""
-    joining: Literal["linear pool", "trained network"]
+    joining: Joining
     """What joins answers to questions of these labels; other closed questions are pooled."""
     questions: str
     """Name of the file of questions."""
     chosen_on: int = Field(ge=1)
     """Questions that chose and trained it."""
+    scored_by: dict[str, float]
+    """What counted in the score of a subset: diversity, accuracy, size."""
+    cross_validated: dict[str, float]
+    """Way of joining to its accuracy in cross-validation."""
+    excluded: dict[str, str]
+    """Model of the pool that could not become a member, to the reason."""
     data_sha256: str
     """Of the scores and answers of these questions."""
 

@@ -51,6 +51,9 @@ def trained(tmp_path, tables, joining="trained network"):
         questions="q.jsonl",
         chosen_on=200,
         data_sha256=digest,
+        scored_by={"diversity": 0.5, "accuracy": 0.5, "size": 0.0},
+        cross_validated={},
+        excluded={},
     ).write(folder)
     return BackendConfig(kind="topla", model=str(folder))
 
