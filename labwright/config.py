@@ -53,6 +53,8 @@ class BackendConfig(_Section):
     """Names of other backends, for topla; empty for those that the trained ensemble names."""
     fuser: str = ""
     """Member that writes open answers from the drafts of all, for topla; empty for the one of the greatest weight."""
+    summary: str = ""
+    """Folder of a trained summary model that writes open answers in free text, for topla; empty for none."""
     member_timeout_s: float = Field(600.0, gt=0)
     """Seconds that a member has for an answer before it is left out, for topla."""
     script: str = ""

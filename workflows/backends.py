@@ -40,8 +40,9 @@ class Backend:
 
     @property
     def computes_here(self) -> bool:
-        """It generates on this machine's cores, or a member of it does."""
-        return self.config.kind in ("embedded", *LOCAL_KINDS) or any(m.computes_here for m in self.members)
+        """It generates on this machine's cores, or a part of it does."""
+        own = self.config.kind in ("embedded", *LOCAL_KINDS) or bool(self.config.summary)
+        return own or any(m.computes_here for m in self.members)
 
     @property
     def lease(self) -> Callable[[], AbstractContextManager[None]]:

@@ -13,6 +13,7 @@ from labwright.errors import ConfigInvalid
 from labwright.models.topla.recipe import Recipe, model_of, read_recipe
 
 if TYPE_CHECKING:
+    from labwright.models.topla.summary import Summary
     from labwright.models.topla.weighted import Weighted
     from labwright.workflows.backends import Backend
 
@@ -26,8 +27,8 @@ def open_ensemble(name: str, config: BackendConfig, open_member: Callable[[str],
         open_member: gives the backend of a name.
 
     Raises:
-        ModelMissing: the folder holds no ensemble, or it was trained for other members.
-        HashMismatch: its network is not the one that was saved.
+        ModelMissing: a folder holds no ensemble or summary model, or it was trained for other members.
+        HashMismatch: a network is not the one that was saved.
         ConfigInvalid: the table cannot be an ensemble.
     """
     from labwright.models.topla.chat import EnsembleChat
@@ -50,8 +51,20 @@ def open_ensemble(name: str, config: BackendConfig, open_member: Callable[[str],
         timeout_s=config.member_timeout_s,
         trained=network,
         labels=recipe.labels if network is not None and recipe is not None else (),
+        summary=_summary(config, names),
     )
     return Backend(name, config, chat, _facts(config, members, recipe), lambda: None, members)
+
+
+def _summary(config: BackendConfig, names: Sequence[str]) -> Summary | None:
+    if not config.summary:
+        return None
+    from labwright.models.extras import require
+
+    require("local", "a summary model")
+    from labwright.models.topla.summary import load_summary
+
+    return load_summary(Path(config.summary).expanduser(), members=names)
 
 
 def _network(recipe: Recipe, folder: Path, members: Sequence[Backend]) -> Weighted | None:
@@ -66,6 +79,14 @@ def _network(recipe: Recipe, folder: Path, members: Sequence[Backend]) -> Weight
     return load(folder, members=recipe.members)
 
 
+def _summary_facts(config: BackendConfig) -> dict[str, Any] | None:
+    from labwright.models.checkpoints import fingerprint
+
+    if not config.summary:
+        return None
+    return {"model": Path(config.summary).name, "sha256": fingerprint(Path(config.summary).expanduser())}
+
+
 def _facts(config: BackendConfig, members: Sequence[Backend], recipe: Recipe | None) -> dict[str, Any]:
     """What the record says of an ensemble: its members with all that is known of each, and where it came from."""
     facts = {
@@ -73,6 +94,7 @@ def _facts(config: BackendConfig, members: Sequence[Backend], recipe: Recipe | N
         "members": {m.name: m.facts for m in members},
         "fuser": config.fuser,
         "trained": recipe.model_dump(mode="json") if recipe is not None else None,
+        "summary": _summary_facts(config),
     }
     # Calls are cached by the model's name: whatever changes an answer changes it.
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

@@ -54,6 +54,8 @@ class EnsembleChat(BaseChatModel):
     """A `Weighted` over the members in their order, for questions that are answered by `labels`."""
     labels: Sequence[str] = ()
     """Options that `trained` was trained on, in its order."""
+    summary: Any = None
+    """A `Summary` over the members, which then writes open answers in free text; the fuser writes those of a schema."""
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what no single field can know.
@@ -176,6 +178,8 @@ class EnsembleChat(BaseChatModel):
         drafts = list(said.messages.values())
         if _agree(drafts):
             return self._written(said, drafts[0], AGREED)
+        if summed := self._summed(messages, options, said):
+            return summed
         asked = _with_drafts(messages, drafts)
         for writer in self._writers(said):
             made = ask_one(writer, asked, options, self.timeout_s)
@@ -184,6 +188,17 @@ class EnsembleChat(BaseChatModel):
             said = Answers(said.messages, {**said.left_out, writer.name: f"as the fuser, {made}"})
         best = self._writers(said)[0]
         return self._written(said, said.messages[best.name], f"draft of {best.name}")
+
+    def _summed(self, messages: Sequence[BaseMessage], options: Mapping[str, Any], said: Answers) -> AIMessage | None:
+        """What the summary model writes; None where there is none, it writes nothing, or a schema is asked for."""
+        if self.summary is None or options.get("response_format"):
+            return None
+        made = self.summary.write(str(messages[-1].text), {n: str(m.text) for n, m in said.messages.items()})
+        if not made.text:
+            return None
+        whole = self._written(said, made, "summary model")
+        whole.usage_metadata = usage_of([*said.messages.values(), made])  # type: ignore[assignment]
+        return whole
 
     def _written(
         self, said: Answers, message: AIMessage, decided_by: str, written: Sequence[tuple[Member, AIMessage]] = ()
@@ -199,6 +214,9 @@ class EnsembleChat(BaseChatModel):
         drafts = list(said.messages.values())
         if _agree(drafts):
             yield _chunk(self._written(said, drafts[0], AGREED))
+            return
+        if summed := self._summed(messages, options, said):
+            yield _chunk(summed)
             return
         asked = _with_drafts(messages, drafts)
         for writer in self._writers(said):
