@@ -23,6 +23,7 @@ from labwright.models.topla.pruning import (
     prune_all,
     prune_genetic,
 )
+from labwright.models.topla.quality import confusion, macro_f1
 from labwright.models.topla.recipe import Joining
 from labwright.models.topla.saved import Calibration, calibration
 from labwright.models.topla.weighted import Clean, Weighted, checked_scores, fit
@@ -144,6 +145,8 @@ class Quality:
     high: float
     """95 % percentile interval of the accuracy, rows resampled."""
     macro_f1: float
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows of the right answer, columns of the given one, counts."""
     right: tuple[bool, ...]
 
 
@@ -206,12 +209,10 @@ def compare(
 def _measure(key: NDArray[np.int64], options: int, seed: int) -> Callable[[NDArray[np.int64]], Quality]:
     def quality(said: NDArray[np.int64]) -> Quality:
         right = said == key
-        return Quality(
-            float(right.mean()),
-            *_interval(right.astype(float), seed),
-            macro_f1(said, key, options),
-            tuple(map(bool, right)),
-        )
+        table = confusion(said, key, options)
+        counts = tuple(tuple(map(int, row)) for row in table)
+        low, high = _interval(right.astype(float), seed)
+        return Quality(float(right.mean()), low, high, macro_f1(table), counts, tuple(map(bool, right)))
 
     return quality
 
@@ -220,13 +221,3 @@ def _interval(values: Floats, seed: int) -> tuple[float, float]:
     rows = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.quantile(values[rows].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
-
-
-def macro_f1(said: NDArray[np.int64], key: NDArray[np.int64], options: int) -> float:
-    """Mean F1 over the labels that occur in the key or are said."""
-    scores = []
-    for label in range(options):
-        hits, given, wanted = ((said == label) & (key == label)).sum(), (said == label).sum(), (key == label).sum()
-        if given + wanted:
-            scores.append(2 * hits / (given + wanted))
-    return float(np.mean(scores))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from labwright.errors import WrongUse
-from labwright.models.ask import Session, choose
+from labwright.models.ask import Prompt, Session, choose
 from labwright.models.diversity import Floats
 from labwright.models.prompt_file import Material, load_prompt
 from labwright.models.topla.questions import Question, read_questions
@@ -90,11 +90,16 @@ def collect(folder: Path, member: str, session: Session, report: Report = lambda
         report(member, number + 1, len(questions))
 
 
-def _answer(session: Session, question: Question) -> dict[str, Any]:
+def closed_prompt(question: Question) -> Prompt:
+    """A closed question as members are asked it; a member that is trained for such questions is trained on this."""
     context = Material(question.context or "(no text)", FENCE)
-    asked = load_prompt("labwright.models.topla.prompts", "closed").render(
+    return load_prompt("labwright.models.topla.prompts", "closed").render(
         question=Material(question.question, FENCE), context=context, labels=", ".join(question.labels)
     )
+
+
+def _answer(session: Session, question: Question) -> dict[str, Any]:
+    asked = closed_prompt(question)
     even = dict.fromkeys(question.labels, 1 / len(question.labels))
     before = session.log.totals()
     started = time.perf_counter()
