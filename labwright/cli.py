@@ -23,7 +23,7 @@ from labwright.cli_objectives import bench_objectives
 from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
-from labwright.cli_summary import summary
+from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
 from labwright.errors import LabwrightError
 
@@ -42,6 +42,7 @@ app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
 models_app.add_typer(ensemble_app, name="ensemble")
+ensemble_app.command("draft")(draft)
 ensemble_app.command("summary")(summary)
 models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)

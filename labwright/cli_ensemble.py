@@ -37,30 +37,18 @@ def ensemble_collect(
     as_json: Json = False,
 ) -> None:
     """Ask members closed questions of known answer; what is answered already is not asked again."""
-    import tempfile
-
     from labwright.config import load_config
-    from labwright.models.ask import Session
-    from labwright.models.calls import CallLog
     from labwright.models.topla.collected import collect, load, prepare
     from labwright.models.topla.questions import read_questions
-    from labwright.models.topla.recipe import model_of
-    from labwright.workflows.backends import OpenBackends
+    from labwright.workflows.ensembles import member_session
 
     loaded = load_config(config)
     for name in member:
         loaded.table_of(name)  # a wrong name is known before the first question is asked
     prepare(out, read_questions(questions))
     for name in member:
-        with Counter(name, "questions") as screen, tempfile.TemporaryDirectory() as scratch:
-            backend = OpenBackends(loaded).alone(name)
-            try:
-                log = CallLog(Path(scratch) / "calls.sqlite")
-                model = model_of(backend.facts)
-                session = Session(role="judge", backend=model, chat=backend.chat, log=log, lease=backend.lease)
-                collect(out, name, session, screen.report)
-            finally:
-                backend.close()
+        with member_session(loaded, name) as session, Counter(name, "questions") as screen:
+            collect(out, name, session, screen.report)
     found = load(out, member)
     rows = _member_rows(found)
     if as_json:

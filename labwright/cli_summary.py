@@ -1,4 +1,4 @@
-"""The command `labwright models ensemble summary`: a model that writes one answer from the members' answers."""
+"""The commands `labwright models ensemble draft` and `summary`: a model that writes one answer from the members'."""
 
 from __future__ import annotations
 
@@ -7,7 +7,40 @@ from typing import Annotated
 
 import typer
 
-from labwright.cli_screen import Screen, emit, table
+from labwright.cli_screen import Counter, Screen, emit, table
+
+
+def draft(
+    questions: Annotated[Path, typer.Argument(help="JSON lines of open questions with the answer that is right.")],
+    member: Annotated[list[str], typer.Option(help="A backend of labwright.toml; repeat it.")],
+    out: Annotated[Path, typer.Option(help="Folder of the answers; drafts.jsonl in it is for `summary`.")] = Path(
+        "drafts"
+    ),
+    config: Annotated[Path | None, typer.Option(help="labwright.toml to use.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Ask members open questions; what is answered already is not asked again."""
+    from labwright.config import load_config
+    from labwright.models.topla.drafts import draft as ask
+    from labwright.models.topla.drafts import drafted, read_open_questions
+    from labwright.workflows.ensembles import member_session
+
+    loaded = load_config(config)
+    for name in member:
+        loaded.table_of(name)  # a wrong name is known before the first question is asked
+    asked = read_open_questions(questions)
+    for name in member:
+        with member_session(loaded, name) as session, Counter(name, "questions") as screen:
+            ask(out / "members", name, session, asked, screen.report)
+    rows = drafted(out / "members", member, asked)
+    path = out / "drafts.jsonl"
+    path.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
+    empty = {name: sum(not row.answers[name] for row in rows) for name in member}
+    if as_json:
+        emit({"drafts": str(path.resolve()), "questions": len(rows), "without_answer": empty})
+    else:
+        table(("member", "without an answer"), list(empty.items()))
+        typer.echo(f"{path}: train with `labwright models ensemble summary {path}`")
 
 
 def summary(
@@ -22,6 +55,8 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Train a summary model (TOPLA-Summary) and measure it on questions that trained and chose nothing."""
+    import statistics
+
     from pydantic import ValidationError
 
     from labwright.errors import WrongUse
@@ -29,7 +64,7 @@ def summary(
 
     require("local", "a summary model")
     from labwright.models.topla.drafts import parted, read_drafts
-    from labwright.models.topla.summary import SummarySettings, measure_summary, train_summary
+    from labwright.models.topla.summary import SummarySettings, summary_scores, train_summary
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise WrongUse(f"{out} is not empty; give another --out")
@@ -52,7 +87,7 @@ def summary(
 
         made = train_summary(train, validation, settings, report)
         screen.say(f"writing answers to {len(rest)} questions that trained and chose nothing")
-        figures = measure_summary(made, rest)
+        figures = {name: statistics.fmean(scores) for name, scores in summary_scores(made, rest).items()}
     made.save(out, figures)
     if as_json:
         emit({"folder": str(out.resolve()), "members": list(made.members), "n": len(rest), "figures": figures})

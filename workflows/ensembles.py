@@ -1,21 +1,51 @@
-"""From a `kind = "topla"` table to an ensemble of other backends, checked against what was trained."""
+"""From configuration to ensembles: single members, and a `kind = "topla"` table checked against what was trained."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.config import BackendConfig
+from labwright.config import BackendConfig, Config
 from labwright.errors import ConfigInvalid
 from labwright.models.topla.recipe import Recipe, model_of, read_recipe
+from labwright.models.weights import Progress, silent
 
 if TYPE_CHECKING:
+    from labwright.models.ask import Session
     from labwright.models.topla.summary import Summary
     from labwright.models.topla.weighted import Weighted
     from labwright.workflows.backends import Backend
+
+
+@contextmanager
+def member_session(config: Config, name: str, progress: Progress = silent) -> Iterator[Session]:
+    """A backend that is asked as a member, known by its model; nothing that it says is kept but by whoever asks.
+
+    Args:
+        config: where the backend is named.
+        name: of the backend.
+        progress: shows a download.
+
+    Raises:
+        LabwrightError: it cannot be opened.
+    """
+    from labwright.models.ask import Session
+    from labwright.models.calls import CallLog
+    from labwright.workflows.backends import OpenBackends
+
+    backend = OpenBackends(config, progress).alone(name)
+    with (
+        closing(backend),
+        tempfile.TemporaryDirectory() as scratch,
+        closing(CallLog(Path(scratch) / "c.sqlite")) as log,
+    ):
+        model = model_of(backend.facts)
+        yield Session(role="judge", backend=model, chat=backend.chat, log=log, lease=backend.lease)
 
 
 def open_ensemble(name: str, config: BackendConfig, open_member: Callable[[str], Backend]) -> Backend:

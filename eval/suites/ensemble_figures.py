@@ -24,7 +24,7 @@ Tasks = list[NDArray[np.float64]]
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    return [{**one, "raw": raw} for make in (_bbh, _pruning, _pubmedqa) for one in make(rows)]
+    return [{**one, "raw": raw} for make in (_bbh, _pruning, _pubmedqa, _summary) for one in make(rows)]
 
 
 def _bbh(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -147,6 +147,22 @@ def _pubmedqa(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return made
 
 
+def _summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    done = [row for row in rows if row["kind"] == "summary"]
+    if not done:
+        return []
+    row = done[-1]
+    notes = {
+        "free_rouge_1": f"freely written: the result; trained from scratch on {row['trained_on']} questions",
+        "teacher_forced_rouge_1": "each token with the right answer before it, as the released code scores: no result",
+        "fuser_rouge_1": "the first member writes from the drafts of all",
+    }
+    return [
+        _share(f"summary_{_slug(name)}", np.array(scores), notes.get(name, "a member's own answers"), "ROUGE-1 F")
+        for name, scores in row["scores"].items()
+    ]
+
+
 def _share(name: str, values: NDArray[np.float64], note: str, unit: str = "share") -> dict[str, Any]:
     drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
@@ -154,4 +170,4 @@ def _share(name: str, values: NDArray[np.float64], note: str, unit: str = "share
 
 
 def _slug(name: str) -> str:
-    return name.lower().replace(" ", "_")
+    return name.lower().replace(" ", "_").replace(":", "_")

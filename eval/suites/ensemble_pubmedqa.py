@@ -6,7 +6,6 @@ everything becomes a row, and so does the ensemble of all members that have one.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from labwright.config import BackendConfig, Config, cache_dir
+from labwright.config import Config, cache_dir
 from labwright.eval.ensemble_page import Cost, ensemble_page
 from labwright.eval.suites.ensemble_members import MEMBERS, MemberPlan, Say, tune
 from labwright.eval.suites.ensemble_pubmedqa_data import PubMedQA, pubmedqa
 from labwright.eval.suites.rows import Rows
 from labwright.models.topla.collected import Collected, collect, load, prepare
 from labwright.models.topla.pool import Pool, read_pool
+from labwright.workflows.ensembles import member_session
 
 PAGE = Path("docs/benchmarks/ensemble_pubmedqa.html")
 MEMBER, ENSEMBLE = "pubmedqa_member", "pubmedqa_ensemble"
@@ -51,30 +51,15 @@ def measure(rows: Rows, say: Say, members: Sequence[MemberPlan] = MEMBERS, home:
     for plan in members:
         if not rows.has(MEMBER, plan.name):
             training = tune(plan, data.trained_on, place / "adapters", say) if plan.tuning is not None else None
-            ask(plan.name, plan.backend(place / "adapters"), place, say)
+            config = Config(backends={plan.name: plan.backend(place / "adapters")})
+            with member_session(config, plan.name) as session:
+                collect(place, plan.name, session, asking(say))
             rows.add(MEMBER, plan.name, _member_row(load(place, [plan.name]), training))
     rows.add(ENSEMBLE, name, join(read_pool(place, members=[m.name for m in members])))
 
 
-def ask(name: str, table: BackendConfig, place: Path, say: Say) -> None:
-    """Ask a member what it was not asked before."""
-    from labwright.models.ask import Session
-    from labwright.models.calls import CallLog
-    from labwright.models.topla.recipe import model_of
-    from labwright.workflows.backends import OpenBackends
-
-    backend = OpenBackends(Config(backends={name: table})).alone(name)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            log = CallLog(Path(scratch) / "calls.sqlite")
-            model = model_of(backend.facts)
-            session = Session(role="judge", backend=model, chat=backend.chat, log=log, lease=backend.lease)
-            collect(place, name, session, _reporter(say))
-    finally:
-        backend.close()
-
-
-def _reporter(say: Say) -> Callable[[str, int, int], None]:
+def asking(say: Say) -> Callable[[str, int, int], None]:
+    """Says now and then how many questions a member has answered, and how long the rest will take."""
     began = shown = time.monotonic()
     first = 0
 

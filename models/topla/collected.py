@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from labwright.models.diversity import Floats
 from labwright.models.prompt_file import Material, load_prompt
 from labwright.models.topla.questions import Question, read_questions
 
+V = TypeVar("V")
 FLOOR = 1e-6
 """Least probability of a label, so that its logarithm is a number."""
 FENCE = "text"
@@ -76,17 +77,11 @@ def collect(folder: Path, member: str, session: Session, report: Report = lambda
     Raises:
         WrongUse: the name cannot be a file's, or the member of that name was another model.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", member):
-        raise WrongUse(f"{member!r}: a member's name has letters, digits, dots, dashes and underscores")
     questions = read_questions(folder / "questions.jsonl")
-    path = folder / "scores" / f"{member}.jsonl"
-    rows = _rows(path)
-    other = {row["backend"] for row in rows.values()} - {session.backend}
-    if other:
-        raise WrongUse(f"{path}: answered by {', '.join(sorted(other))}, not by {session.backend}; use another name")
+    path, rows = file_of(folder / "scores", member, session.backend)
     for number, question in enumerate(questions):
         if question.id not in rows:
-            _append(path, _answer(session, question))
+            append_row(path, _answer(session, question))
         report(member, number + 1, len(questions))
 
 
@@ -101,23 +96,46 @@ def closed_prompt(question: Question) -> Prompt:
 def _answer(session: Session, question: Question) -> dict[str, Any]:
     asked = closed_prompt(question)
     even = dict.fromkeys(question.labels, 1 / len(question.labels))
-    before = session.log.totals()
-    started = time.perf_counter()
-    said = choose(session, asked, question.labels, fallback=even)
-    seconds = time.perf_counter() - started
-    after = session.log.totals()
+    said, cost = costed(session, lambda: choose(session, asked, question.labels, fallback=even))
     return {
         "id": question.id,
         "backend": session.backend,
         "labels": list(question.labels),
         "probabilities": [said.value[label] for label in question.labels],
         "decided_by": said.decided_by,
-        "seconds": round(seconds, 4),
-        "tokens": after.prompt_tokens + after.generated_tokens - before.prompt_tokens - before.generated_tokens,
+        **cost,
     }
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
+def costed(session: Session, ask: Callable[[], V]) -> tuple[V, dict[str, float]]:
+    """What asking gives, and its seconds and tokens, prompt and answer."""
+    before = session.log.totals()
+    started = time.perf_counter()
+    said = ask()
+    seconds = time.perf_counter() - started
+    after = session.log.totals()
+    tokens = after.prompt_tokens + after.generated_tokens - before.prompt_tokens - before.generated_tokens
+    return said, {"seconds": round(seconds, 4), "tokens": tokens}
+
+
+def file_of(folder: Path, member: str, model: str) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """A member's file in a folder, and its rows by their id.
+
+    Raises:
+        WrongUse: the name cannot be a file's, or the member of that name was another model.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", member):
+        raise WrongUse(f"{member!r}: a member's name has letters, digits, dots, dashes and underscores")
+    path = folder / f"{member}.jsonl"
+    rows = read_rows(path)
+    other = {row["backend"] for row in rows.values()} - {model}
+    if other:
+        raise WrongUse(f"{path}: answered by {', '.join(sorted(other))}, not by {model}; use another name")
+    return path, rows
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Append a row whole; it is on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     torn = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as out:
@@ -126,7 +144,8 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         os.fsync(out.fileno())
 
 
-def _rows(path: Path) -> dict[str, dict[str, Any]]:
+def read_rows(path: Path) -> dict[str, dict[str, Any]]:
+    """The whole rows of a file by their id; none where there is no file."""
     rows: dict[str, dict[str, Any]] = {}
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -152,7 +171,7 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
     scores = np.empty((len(questions), len(found), len(questions[0].labels)))
     models, unanswered, seconds, tokens = {}, {}, {}, {}
     for place, member in enumerate(found):
-        rows = _rows(folder / "scores" / f"{member}.jsonl")
+        rows = read_rows(folder / "scores" / f"{member}.jsonl")
         _complete(member, questions, rows)
         shares = np.array([rows[q.id]["probabilities"] for q in questions], dtype=float)
         if not np.isfinite(shares).all() or (shares < 0).any():

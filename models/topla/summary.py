@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +141,8 @@ def load_summary(folder: Path, *, members: Sequence[str]) -> Summary:
     return Summary(model, tokenizer, trained, settings)
 
 
-def measure_summary(made: Summary, rows: Sequence[Drafted]) -> dict[str, float]:
-    """Mean ROUGE-1 F on rows that trained and chose nothing, in [0, 1].
+def summary_scores(made: Summary, rows: Sequence[Drafted]) -> dict[str, list[float]]:
+    """ROUGE-1 F on rows that trained and chose nothing, a number in [0, 1] a row.
 
     Returns:
         `free_rouge_1` of what the model writes, the result; `teacher_forced_rouge_1` beside it; and for each member
@@ -155,8 +154,7 @@ def measure_summary(made: Summary, rows: Sequence[Drafted]) -> dict[str, float]:
         **{f"member_rouge_1:{name}": [r.answers[name] for r in rows] for name in made.members},
     }
     return {
-        name: statistics.fmean(rouge_1(text, r.target) for text, r in zip(texts, rows, strict=True))
-        for name, texts in said.items()
+        name: [rouge_1(text, r.target) for text, r in zip(texts, rows, strict=True)] for name, texts in said.items()
     }
 
 

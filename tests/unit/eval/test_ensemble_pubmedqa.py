@@ -12,7 +12,7 @@ import tiny_models
 
 from labwright.config import BackendConfig
 from labwright.errors import SomethingMissing
-from labwright.eval.suites import ensemble_pubmedqa_data
+from labwright.eval.suites import ensemble_pubmedqa_data, ensemble_summary
 from labwright.eval.suites.ensemble_figures import figures_of
 from labwright.eval.suites.ensemble_members import MEMBERS, MemberPlan, Tuning, examples, settings, tune
 from labwright.eval.suites.ensemble_pubmedqa import ENSEMBLE, MEMBER, join, measure
@@ -31,6 +31,7 @@ def data(tmp_path, monkeypatch):
         str(1000 + i): {
             "QUESTION": f"Does drug {i} help?",
             "CONTEXTS": ["Begin " + "word " * 200, f"Drug {i} was given."],
+            "LONG_ANSWER": "Drugs help patients.",
             "final_decision": rng.choices(LABELS, (5, 3, 2))[0],
         }
         for i in range(50)
@@ -148,3 +149,27 @@ def test_a_member_is_tuned_on_the_prompt_that_it_is_asked(data, tmp_path):
     assert len(said) == before
     table = plan.backend(tmp_path / "adapters")
     assert (table.kind, Path(table.adapter, "adapter_config.json").is_file()) == ("local", True)
+
+
+def test_the_summary_models_free_and_forced_scores_stand_beside_members_and_fuser(data, tmp_path):
+    answers = {"a": "Drugs help patients.", "b": "Nothing is known."}
+    members = {}
+    for name, answer in answers.items():
+        rules = [
+            {"match": "drafts of the answer", "reply": {"answer": "Drugs help."}},
+            {"match": ".", "reply": {"answer": answer}},
+        ]
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"rules": rules, "log_path": str(tmp_path / f"{name}.log")}))
+        members[name] = BackendConfig(kind="scripted", script=str(path))
+    rows = Rows(tmp_path / "rows.jsonl")
+    for _ in range(2):
+        ensemble_summary.measure(rows, lambda text: None, members, tmp_path / "open", epochs=1)
+    (row,) = rows.all()
+    assert row["trained_on"] + row["epoch_chosen_on"] + len(row["scores"]["free_rouge_1"]) == 50
+    assert len((tmp_path / "b.log").read_text().splitlines()) == 50 + 8
+    figures = {f["name"]: f for f in figures_of(rows.all(), "raw")}
+    assert figures["summary_member_rouge_1_a"]["value"] == 1.0
+    assert figures["summary_fuser_rouge_1"]["value"] == 0.8
+    assert "no result" in figures["summary_teacher_forced_rouge_1"]["note"]
+    assert 0 <= figures["summary_free_rouge_1"]["value"] <= 1

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from labwright.cli import app
-from labwright.config import BackendConfig, Config
+from labwright.config import BackendConfig, Config, load_config
 from labwright.errors import HashMismatch, ModelMissing, WrongUse
 from labwright.models.scripted import ScriptedChat
 from labwright.models.topla.chat import EnsembleChat
 from labwright.models.topla.drafts import Drafted, parted, read_drafts, rouge_1
 from labwright.models.topla.members import Member
-from labwright.models.topla.summary import SummarySettings, _batch, load_summary, measure_summary, train_summary
+from labwright.models.topla.summary import SummarySettings, _batch, load_summary, summary_scores, train_summary
 from labwright.models.topla.summary_text import global_mask, last_sentences, marks, own_tokenizer, source_ids
 from labwright.workflows.backends import OpenBackends
 
@@ -138,11 +139,11 @@ def test_a_users_base_is_trained_on_and_must_be_one(trained, tmp_path):
 
 def test_figures_name_the_free_score_the_forced_one_and_each_members(trained):
     made, unseen, _ = trained
-    assert measure_summary(made, unseen) == {
-        "free_rouge_1": 1.0,
-        "teacher_forced_rouge_1": 1.0,
-        "member_rouge_1:a": 1.0,
-        "member_rouge_1:b": sum(r.answers["b"] == r.target for r in unseen) / len(unseen),
+    assert summary_scores(made, unseen) == {
+        "free_rouge_1": [1.0] * len(unseen),
+        "teacher_forced_rouge_1": [1.0] * len(unseen),
+        "member_rouge_1:a": [1.0] * len(unseen),
+        "member_rouge_1:b": [float(r.answers["b"] == r.target) for r in unseen],
     }
 
 
@@ -159,22 +160,37 @@ def test_the_ensemble_writes_with_it_unless_a_schema_is_asked_for(trained):
     assert chat.invoke("drug", response_format={"type": "text"}).content == "fused"
 
 
-def test_the_command_trains_measures_and_leaves_a_folder_for_a_backend(tmp_path):
-    path = tmp_path / "d.jsonl"
-    path.write_text(
-        "".join(r.model_copy(update={"question": f"drug {r.id}"}).model_dump_json() + "\n" for r in drafts(20))
-    )
-    given = ["models", "ensemble", "summary", str(path), "--out", str(tmp_path / "s"), "--epochs", "1", "--json"]
-    done = CliRunner().invoke(app, given)
+def test_from_open_questions_to_a_folder_for_a_backend(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": str(i), "question": f"Drug {i}?", "target": "It helps.", "context": "A trial."} for i in range(20)]
+    Path("q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    for name, rules in (
+        ("a", [{"match": "Drug", "reply": {"answer": "It helps. "}}]),
+        ("b", [{"match": ".", "reply": "no"}]),
+    ):
+        Path(f"{name}.json").write_text(json.dumps({"rules": rules, "log_path": f"{name}.log"}))
+        with Path("labwright.toml").open("a") as out:
+            out.write(f'[backends.{name}]\nkind = "scripted"\nscript = "{name}.json"\n')
+
+    def run(*given):
+        return CliRunner().invoke(app, ["models", "ensemble", *given, "--json"])
+
+    drafting = ("draft", "q.jsonl", "--member", "a", "--member", "b", "--out", "d")
+    done = run(*drafting)
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["members"] == ["a", "b"]
-    script = tmp_path / "x.json"
-    script.write_text('{"rules": []}')
-    table = BackendConfig(kind="scripted", script=str(script))
-    ensemble = BackendConfig(kind="topla", members=("a", "b"), summary=str(tmp_path / "s"))
-    backend = OpenBackends(Config(backends={"a": table, "b": table, "e": ensemble})).open("e")
+    assert json.loads(done.stdout)["without_answer"] == {"a": 0, "b": 20}  # b never gives what the schema asks for
+    assert read_drafts(Path("d/drafts.jsonl"))[3].answers == {"a": "It helps.", "b": ""}
+    asked = Path("a.log").read_bytes()
+    assert run(*drafting).exit_code == 0
+    assert Path("a.log").read_bytes() == asked
+    done = run("summary", "d/drafts.jsonl", "--out", "s", "--epochs", "1")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["figures"]["member_rouge_1:a"] == 1.0
+    tables = load_config(environment={}).backends
+    ensemble = BackendConfig(kind="topla", members=("a", "b"), summary="s")
+    backend = OpenBackends(Config(backends={**tables, "e": ensemble})).open("e")
     assert (backend.computes_here, backend.facts["summary"]["model"]) == (True, "s")
-    again = CliRunner().invoke(app, given)
+    again = run("summary", "d/drafts.jsonl", "--out", "s")
     assert isinstance(again.exception, WrongUse)
     assert "is not empty" in str(again.exception)
 
