@@ -14,7 +14,8 @@ from labwright.eval.suites.ensemble_members import BASE_05B, BASE_15B, CONTEXT_T
 from labwright.eval.suites.ensemble_pubmedqa import asking
 from labwright.eval.suites.ensemble_pubmedqa_data import open_questions
 from labwright.eval.suites.rows import Rows
-from labwright.models.topla.drafts import Drafted, draft, drafted, parted, read_rows, rouge_1
+from labwright.models.topla.collected import read_rows
+from labwright.models.topla.drafts import Drafted, draft, drafted, parted, rouge_1
 from labwright.workflows.ensembles import member_session
 
 KIND, NAME, FUSED = "summary", "pubmedqa", "fused"

@@ -164,6 +164,8 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
         WrongUse: no questions or members, a member has not answered all, answered other labels, or gave scores that
             are no probabilities.
     """
+    if not (folder / "questions.jsonl").is_file():
+        raise WrongUse(f"{folder}: no questions there; see `labwright models ensemble collect`")
     questions = read_questions(folder / "questions.jsonl")
     found = tuple(members) or tuple(sorted(p.stem for p in (folder / "scores").glob("*.jsonl")))
     if not found:

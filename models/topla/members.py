@@ -27,6 +27,8 @@ class Member:
     computes_here: bool = False
     """It uses the cores of this machine; such members work one after the other, the others all at once."""
     prices: Prices = field(default_factory=Prices)
+    late: list[threading.Thread] = field(default_factory=list, repr=False, compare=False)
+    """Calls that nobody waits for any more; while one of them runs, the member is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,12 @@ def ask_one(
 ) -> AIMessage | str:
     """A member's reply, or why there is none.
 
-    A member that is late cannot be stopped: its thread ends with its call, and nobody waits for it.
+    A member that is late cannot be stopped: its thread ends with its call, and nobody waits for it. Until then it is
+    left out at once, so that a member that hangs costs its time once and not at every question.
     """
+    member.late[:] = [call for call in member.late if call.is_alive()]
+    if member.late:
+        return "still busy with a question that it was late for"
     done: Queue[AIMessage | str] = Queue()
 
     def work() -> None:
@@ -94,10 +100,12 @@ def ask_one(
         except Exception as error:  # noqa: BLE001  (whatever a backend raises, the others go on)
             done.put(reason(error))
 
-    threading.Thread(target=work, name=f"member-{member.name}", daemon=True).start()
+    call = threading.Thread(target=work, name=f"member-{member.name}", daemon=True)
+    call.start()
     try:
         return done.get(timeout=timeout_s)
     except Empty:
+        member.late.append(call)
         return f"no answer within {timeout_s:g} s"
 
 

@@ -66,7 +66,7 @@ def read_lines(path: Path, kind: type[T], what: str) -> list[T]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # JSON texts may hold other line separators
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUse(f"{path}: cannot be read: {error}") from error
+        raise WrongUse(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     found, faults = [], []
     for number, line in enumerate(lines, start=1):
         if line.strip():

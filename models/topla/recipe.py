@@ -37,7 +37,7 @@ class Recipe(BaseModel):
     joining: Joining
     """What joins answers to questions of these labels; other closed questions are pooled."""
     questions: str
-    """Name of the file of questions."""
+    """Name of the folder of questions and answers."""
     chosen_on: int = Field(ge=1)
     """Questions that chose and trained it."""
     scored_by: dict[str, float]

@@ -158,6 +158,18 @@ def test_a_slow_member_is_left_out_after_its_time():
     assert message.response_metadata["ensemble"]["left_out"] == {"b": "no answer within 0.5 s"}
 
 
+def test_a_member_that_hangs_costs_its_time_once_and_comes_back_when_it_is_free():
+    chat = ensemble(writes("done"), Slow(seconds=1.5), timeout_s=0.5)
+    chat.invoke([HumanMessage("Write.")])
+    started = time.monotonic()
+    message = chat.invoke([HumanMessage("Write.")])
+    assert time.monotonic() - started < 0.4
+    assert message.response_metadata["ensemble"]["left_out"]["b"].startswith("still busy")
+    time.sleep(1.3)
+    again = chat.invoke([HumanMessage("Write.")])
+    assert again.response_metadata["ensemble"]["left_out"] == {"b": "no answer within 0.5 s"}
+
+
 def test_time_counts_from_a_members_own_start():
     chats = [Slow(seconds=0.3), Slow(seconds=0.3), Slow(seconds=0.3)]
     members = [Member("abc"[i], c, computes_here=True) for i, c in enumerate(chats)]
