@@ -23,7 +23,7 @@ ASKED = 300
 OPEN = 200
 """Questions that members answer in words, for the summary model."""
 SPLIT_SEED = 20_261_128
-CONTEXT_WORDS = 120
+CONTEXT_WORDS = 100
 """Words from the end of the abstract, where its results stand, that a question comes with: half the cost, one rule for all."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny_models
 
-from labwright.config import BackendConfig
+from labwright.config import BackendConfig, Config
 from labwright.errors import SomethingMissing
 from labwright.eval.suites import ensemble_pubmedqa_data, ensemble_summary
 from labwright.eval.suites.ensemble_figures import figures_of
@@ -19,8 +19,9 @@ from labwright.eval.suites.ensemble_pubmedqa import ENSEMBLE, MEMBER, join, meas
 from labwright.eval.suites.ensemble_pubmedqa_data import LABELS, pubmedqa
 from labwright.eval.suites.rows import Rows
 from labwright.models.checkpoints import load_checkpoint
-from labwright.models.topla.collected import closed_prompt
+from labwright.models.topla.collected import closed_prompt, collect, load, prepare
 from labwright.models.topla.pool import read_pool
+from labwright.workflows.ensembles import member_session
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_the_parts_share_no_question_and_contexts_end_where_the_abstract_ends(da
     assert (len(data.asked), len(data.trained_on)) == (40, 10)
     assert not {q.id for q in data.asked} & {q.id for q in data.trained_on}
     assert all(q.context.endswith("was given.") for q in data.asked)
-    assert {len(q.context.split()) for q in data.asked} == {120}
+    assert {len(q.context.split()) for q in data.asked} == {100}
     assert pubmedqa() == data
 
 
@@ -130,7 +131,7 @@ def test_an_interrupted_member_goes_on_and_the_page_is_written_where_there_is_a_
 
 def test_a_member_is_tuned_on_the_prompt_that_it_is_asked(data, tmp_path):
     base = tiny_models.save(tmp_path / "base")
-    plan = MemberPlan("tuned", str(base), 1e5, Tuning(("gate_proj",), 1.0, 1e-3, bagged=True))
+    plan = MemberPlan("tuned", str(base), 1e5, Tuning(("1.mlp.gate_proj",), 1.0, 1e-3, bagged=True))
     words = load_checkpoint(str(base)).tokenizer
     made = examples(data.trained_on, words, plan)
     assert len(made.train) == len(data.trained_on)
@@ -149,6 +150,10 @@ def test_a_member_is_tuned_on_the_prompt_that_it_is_asked(data, tmp_path):
     assert len(said) == before
     table = plan.backend(tmp_path / "adapters")
     assert (table.kind, Path(table.adapter, "adapter_config.json").is_file()) == ("local", True)
+    prepare(tmp_path / "home", data.asked[:2])
+    with member_session(Config(backends={"tuned": table}), "tuned") as session:
+        collect(tmp_path / "home", "tuned", session)
+    assert "+tuned@" in load(tmp_path / "home").models["tuned"]
 
 
 def test_the_summary_models_free_and_forced_scores_stand_beside_members_and_fuser(data, tmp_path):
