@@ -171,6 +171,18 @@ class CallLog:
             rows = self._db.execute("select decided_by, sum(fields) from decisions group by decided_by").fetchall()
         return Shares(**dict(rows))
 
+    def shares_by_role(self) -> dict[str, Shares]:
+        """Of the values that a role's model was asked for, how many it decided and how many a fallback did."""
+        with self._lock:
+            rows = self._db.execute(
+                "select json_extract(record, '$.role'), decided_by, sum(fields) "
+                "from decisions join calls on key = name group by 1, 2"
+            ).fetchall()
+        found: dict[str, dict[str, int]] = {}
+        for role, decider, fields in rows:
+            found.setdefault(str(role), {})[str(decider)] = int(fields)
+        return {role: Shares(**counts) for role, counts in found.items()}
+
     def totals(self) -> Totals:
         """Sums over all recorded calls; asked before every call, so the database adds them up."""
         fields = ("prompt_tokens", "evaluated_tokens", "generated_tokens", "usd", "seconds")
