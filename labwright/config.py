@@ -266,7 +266,8 @@ def _wrong_members(backend: BackendConfig, config: Config) -> str:
     """What is wrong with an ensemble's members, in words; empty when nothing is."""
     members = backend.members
     if backend.kind != "topla":
-        return "has members, but only topla takes them" if members or backend.fuser else ""
+        of_topla = members or backend.fuser or backend.summary
+        return "has members, a fuser or a summary, which only topla takes" if of_topla else ""
     if len(set(members)) < len(members) or len(members) == 1:
         return "members: name two or more distinct backends"
     if not members and not backend.model:

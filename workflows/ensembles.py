@@ -68,6 +68,8 @@ def open_ensemble(name: str, config: BackendConfig, open_member: Callable[[str],
     folder = Path(config.model).expanduser() if config.model else None
     recipe = read_recipe(folder) if folder is not None else None
     names = recipe.members if recipe is not None else config.members
+    if len(names) < 2:
+        raise ConfigInvalid(f"[backends.{name}]: name two or more members, or the folder of a trained ensemble")
     if config.fuser and config.fuser not in names:
         raise ConfigInvalid(f"[backends.{name}]: fuser {config.fuser} is no member; members are {', '.join(names)}")
     if recipe is not None and config.members:

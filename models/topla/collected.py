@@ -100,6 +100,7 @@ def _answer(session: Session, question: Question) -> dict[str, Any]:
     return {
         "id": question.id,
         "backend": session.backend,
+        "prompt": asked.hash,
         "labels": list(question.labels),
         "probabilities": [said.value[label] for label in question.labels],
         "decided_by": said.decided_by,
@@ -161,8 +162,8 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
     """The scores of members, those of all who answered when none are named.
 
     Raises:
-        WrongUse: no questions or members, a member has not answered all, answered other labels, or gave scores that
-            are no probabilities.
+        WrongUse: no questions or members, a member has not answered all, answered other labels, gave scores that
+            are no probabilities, or was asked in other words.
     """
     if not (folder / "questions.jsonl").is_file():
         raise WrongUse(f"{folder}: no questions there; see `labwright models ensemble collect`")
@@ -172,9 +173,11 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
         raise WrongUse(f"{folder}: no member has answered; see `labwright models ensemble collect`")
     scores = np.empty((len(questions), len(found), len(questions[0].labels)))
     models, unanswered, seconds, tokens = {}, {}, {}, {}
+    asked: set[str] = set()
     for place, member in enumerate(found):
         rows = read_rows(folder / "scores" / f"{member}.jsonl")
         _complete(member, questions, rows)
+        asked.update(rows[q.id]["prompt"] for q in questions)
         shares = np.array([rows[q.id]["probabilities"] for q in questions], dtype=float)
         if not np.isfinite(shares).all() or (shares < 0).any():
             raise WrongUse(f"{member}: scores are not numbers of 0 or more; delete its file and collect again")
@@ -183,6 +186,10 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
         unanswered[member] = sum(rows[q.id]["decided_by"] != "model" for q in questions)
         seconds[member] = float(np.mean([rows[q.id]["seconds"] for q in questions]))
         tokens[member] = float(np.mean([rows[q.id]["tokens"] for q in questions]))
+    if len(asked) > 1:
+        raise WrongUse(
+            f"{folder}: answers to different prompts, of other versions of labwright; collect in a new folder"
+        )
     return Collected(tuple(questions), found, models, scores, unanswered, seconds, tokens)
 
 

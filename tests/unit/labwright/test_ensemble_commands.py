@@ -146,8 +146,9 @@ def test_one_answer_alone_teaches_nothing_even_to_weak_members(place):
         (lambda row: {**row, "probabilities": [float("nan"), 0.5, 0.5]}, "not numbers"),
         (lambda row: {**row, "labels": ["yes", "no", "perhaps"]}, "answered other labels"),
         (lambda row: {**row, "id": "gone"}, "have no answer"),
+        (lambda row: {**row, "prompt": "another"}, "answers to different prompts"),
     ],
-    ids=["NaN", "other labels", "an answer is absent"],
+    ids=["NaN", "other labels", "an answer is absent", "another prompt"],
 )
 def test_answers_that_do_not_fit_are_refused(place, change, words):
     collected(place, questions(6), {"a": 0.9, "b": 0.9})

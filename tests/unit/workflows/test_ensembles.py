@@ -116,6 +116,11 @@ def test_a_member_set_or_model_that_differs_from_the_trained_one_is_refused(tmp_
         opened(table.model_copy(update={"fuser": "c"}))
 
 
+def test_an_ensemble_of_nobody_is_refused(tables):
+    with pytest.raises(ConfigInvalid, match=r"\[backends\.e\]: name two or more members"):
+        OpenBackends(Config(backends={**tables, "e": BackendConfig(kind="topla", members=("a",))})).open("e")
+
+
 def test_a_folder_that_holds_no_ensemble_or_another_network_is_refused(tmp_path, tables):
     table = trained(tmp_path, tables)
     config = Config(backends={**tables, "e": table})
@@ -173,7 +178,8 @@ def test_closing_one_ensemble_closes_its_members_also_when_it_cannot_be_opened(t
         ('kind = "topla"\nmembers = ["x", "z"]', "members are not defined: z"),
         ('kind = "topla"\nmembers = ["x", "f"]', "ensembles themselves: f"),
         ('kind = "topla"\nmembers = ["x", "embedded"]\nfuser = "z"', "fuser z is no member"),
-        ('kind = "remote"\nmembers = ["x", "embedded"]', "only topla takes them"),
+        ('kind = "remote"\nmembers = ["x", "embedded"]', "only topla takes"),
+        ('kind = "embedded"\nsummary = "s"', "only topla takes"),
         ('kind = "topla"\nmembers = ["x", "embedded"]\nmember_timeout_s = 0', "member_timeout_s"),
     ],
 )
