@@ -153,6 +153,8 @@ def ensemble_eval(
     as_json: Json = False,
 ) -> None:
     """Measure a trained ensemble on the half that chose nothing, and write a page about it."""
+    from dataclasses import asdict
+
     from labwright.eval.ensemble_page import Cost, ensemble_page
     from labwright.models.topla.building import compare
     from labwright.models.topla.pool import read_trained
@@ -167,7 +169,8 @@ def ensemble_eval(
     html = ensemble_page(title, pool.members, built, compared, costs, len(pool.choosing[1]), pool.excluded)
     place.write_text(html, encoding="utf-8")
     if as_json:
-        emit({"page": str(place.resolve()), "members": list(built.members), **_figures(compared)})
+        shown = {m: asdict(cost) for m, cost in costs.items()}
+        emit({"page": str(place.resolve()), "members": list(built.members), **_figures(compared), "costs": shown})
         return
     _show_figures(compared)
     typer.echo(f"page: {place}")

@@ -34,6 +34,8 @@ DRAFTS = (
 )
 FENCE = "draft"
 AGREED = "all members"
+ENDED = {"finish_reason": "stop"}
+"""Where the one that wrote the answer does not say how it ended."""
 Tops = Mapping[str, Sequence[Sequence[Any]]]
 """Member to the most probable first tokens of its answer, with their log-probabilities."""
 
@@ -146,7 +148,8 @@ class EnsembleChat(BaseChatModel):
             {"token": t, "logprob": math.log(max(p, LEAST_SHOWN))}
             for t, p in sorted(shares.items(), key=lambda e: -e[1])
         ]
-        about = {**self._about(said, how), "logprobs": {"content": [{"top_logprobs": top}]}}
+        entry = {**top[0], "bytes": list(str(top[0]["token"]).encode()), "top_logprobs": top}
+        about = {**ENDED, **self._about(said, how), "logprobs": {"content": [entry]}}
         usage = usage_of(said.messages.values())
         return AIMessage(str(top[0]["token"]), response_metadata=about, usage_metadata=usage)
 
@@ -203,7 +206,7 @@ class EnsembleChat(BaseChatModel):
     def _written(
         self, said: Answers, message: AIMessage, decided_by: str, written: Sequence[tuple[Member, AIMessage]] = ()
     ) -> AIMessage:
-        about = {**message.response_metadata, **self._about(said, decided_by, written)}
+        about = {**ENDED, **message.response_metadata, **self._about(said, decided_by, written)}
         usage = usage_of([*said.messages.values(), *(m for _, m in written)])
         return AIMessage(message.content, response_metadata=about, usage_metadata=usage)
 
@@ -233,7 +236,8 @@ class EnsembleChat(BaseChatModel):
                 continue
             written = [(writer, whole)] if whole is not None else []
             usage = usage_of([*drafts, *(m for _, m in written)])
-            about = self._about(said, writer.name, written)
+            own = whole.response_metadata if whole is not None else {}
+            about = {**ENDED, **own, **self._about(said, writer.name, written)}
             yield AIMessageChunk(content="", usage_metadata=usage, response_metadata=about)
             return
         best = self._writers(said)[0]

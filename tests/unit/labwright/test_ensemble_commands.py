@@ -84,6 +84,7 @@ def test_from_questions_to_a_backend_that_answers(place):
     found = run("eval", "ensemble")
     assert found["n"] + trained["chosen_on"] == 40
     assert found["answers"][found["ensemble"]]["accuracy"] > found["majority"]
+    assert all(cost["tokens"] > 0 for cost in found["costs"].values())
     page = (place / "ensemble" / "report.html").read_text()
     assert "Not in the pool: weak (right on" in page
     used = run("use", "ensemble", "--name", "all of them")
