@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labwright.errors import WrongUse
 from labwright.models.ask import Prompt, Session, choose
@@ -47,6 +48,23 @@ class Collected:
     """Member to mean seconds a question."""
     tokens: dict[str, float]
     """Member to mean tokens a question, prompt and answer."""
+
+
+class Answered(BaseModel):
+    """A line of a member's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    backend: str
+    """Model that answered."""
+    prompt: str
+    """Hash of the words in which it was asked."""
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    decided_by: str
+    """`fallback` where the model gave the labels no probability."""
+    seconds: float
+    tokens: float
 
 
 def prepare(folder: Path, questions: Sequence[Question]) -> None:
@@ -129,7 +147,7 @@ def file_of(folder: Path, member: str, model: str) -> tuple[Path, dict[str, dict
         raise WrongUse(f"{member!r}: a member's name has letters, digits, dots, dashes and underscores")
     path = folder / f"{member}.jsonl"
     rows = read_rows(path)
-    other = {row["backend"] for row in rows.values()} - {model}
+    other = {str(row.get("backend")) for row in rows.values()} - {model}
     if other:
         raise WrongUse(f"{path}: answered by {', '.join(sorted(other))}, not by {model}; use another name")
     return path, rows
@@ -154,7 +172,8 @@ def read_rows(path: Path) -> dict[str, dict[str, Any]]:
                 row = json.loads(line)
             except json.JSONDecodeError:
                 continue  # a crash tore it; the question is asked again
-            rows[str(row["id"])] = row
+            if isinstance(row, dict) and "id" in row:
+                rows[str(row["id"])] = row
     return rows
 
 
@@ -175,17 +194,16 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
     models, unanswered, seconds, tokens = {}, {}, {}, {}
     asked: set[str] = set()
     for place, member in enumerate(found):
-        rows = read_rows(folder / "scores" / f"{member}.jsonl")
-        _complete(member, questions, rows)
-        asked.update(rows[q.id]["prompt"] for q in questions)
-        shares = np.array([rows[q.id]["probabilities"] for q in questions], dtype=float)
+        rows = _answers(folder / "scores" / f"{member}.jsonl", questions)
+        shares = np.array([row.probabilities for row in rows])
         if not np.isfinite(shares).all() or (shares < 0).any():
             raise WrongUse(f"{member}: scores are not numbers of 0 or more; delete its file and collect again")
         scores[:, place] = np.log(np.maximum(shares, FLOOR))
-        models[member] = str(rows[questions[0].id]["backend"])
-        unanswered[member] = sum(rows[q.id]["decided_by"] != "model" for q in questions)
-        seconds[member] = float(np.mean([rows[q.id]["seconds"] for q in questions]))
-        tokens[member] = float(np.mean([rows[q.id]["tokens"] for q in questions]))
+        asked.update(row.prompt for row in rows)
+        models[member] = rows[0].backend
+        unanswered[member] = sum(row.decided_by != "model" for row in rows)
+        seconds[member] = float(np.mean([row.seconds for row in rows]))
+        tokens[member] = float(np.mean([row.tokens for row in rows]))
     if len(asked) > 1:
         raise WrongUse(
             f"{folder}: answers to different prompts, of other versions of labwright; collect in a new folder"
@@ -193,9 +211,19 @@ def load(folder: Path, members: Sequence[str] = ()) -> Collected:
     return Collected(tuple(questions), found, models, scores, unanswered, seconds, tokens)
 
 
-def _complete(member: str, questions: Sequence[Question], rows: dict[str, dict[str, Any]]) -> None:
-    missing = [q.id for q in questions if q.id not in rows]
+def _answers(path: Path, questions: Sequence[Question]) -> list[Answered]:
+    """A member's answer to each question."""
+    member, given = path.stem, read_rows(path)
+    missing = sum(q.id not in given for q in questions)
     if missing:
-        raise WrongUse(f"{member}: {len(missing)} of {len(questions)} questions have no answer; collect again to go on")
-    if any(tuple(rows[q.id]["labels"]) != q.labels for q in questions):
-        raise WrongUse(f"{member}: answered other labels than {'/'.join(questions[0].labels)}")
+        raise WrongUse(f"{member}: {missing} of {len(questions)} questions have no answer; collect again to go on")
+    try:
+        rows = [Answered.model_validate(given[q.id]) for q in questions]
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise WrongUse(f"{path}: a line is no answer ({wrong}); delete the file and collect again") from error
+    labels = questions[0].labels
+    if any(row.labels != labels or len(row.probabilities) != len(labels) for row in rows):
+        raise WrongUse(f"{member}: answered other labels than {'/'.join(labels)}")
+    return rows

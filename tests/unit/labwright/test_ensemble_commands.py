@@ -148,8 +148,10 @@ def test_one_answer_alone_teaches_nothing_even_to_weak_members(place):
         (lambda row: {**row, "labels": ["yes", "no", "perhaps"]}, "answered other labels"),
         (lambda row: {**row, "id": "gone"}, "have no answer"),
         (lambda row: {**row, "prompt": "another"}, "answers to different prompts"),
+        (lambda row: {**row, "probabilities": [1.0]}, "answered other labels"),
+        (lambda row: {"id": row["id"]}, r"a line is no answer (backend: Field required)"),
     ],
-    ids=["NaN", "other labels", "an answer is absent", "another prompt"],
+    ids=["NaN", "other labels", "an answer is absent", "another prompt", "too few", "no answer"],
 )
 def test_answers_that_do_not_fit_are_refused(place, change, words):
     collected(place, questions(6), {"a": 0.9, "b": 0.9})
