@@ -238,7 +238,7 @@ class EnsembleChat(BaseChatModel):
             usage = usage_of([*drafts, *(m for _, m in written)])
             own = whole.response_metadata if whole is not None else {}
             about = {**ENDED, **own, **self._about(said, writer.name, written)}
-            yield AIMessageChunk(content="", usage_metadata=usage, response_metadata=about)
+            yield AIMessageChunk(content="", usage_metadata=usage, response_metadata=about, chunk_position="last")
             return
         best = self._writers(said)[0]
         yield _chunk(self._written(said, said.messages[best.name], f"draft of {best.name}"))
@@ -272,4 +272,5 @@ def _chunk(message: AIMessage) -> AIMessageChunk:
         content=message.content,
         response_metadata=message.response_metadata,
         usage_metadata=message.usage_metadata,
+        chunk_position="last",
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import pytest
 import tiny_models
+from langchain_core.messages import HumanMessage
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from labwright.config import ROLES, BackendConfig, Config, load_config
 from labwright.errors import ConfigInvalid, HashMismatch, ModelMissing
 from labwright.lease import compute_lease
-from labwright.models.ask import Prompt, choose
+from labwright.models.ask import Prompt, ask, choose, score
 from labwright.models.calls import CallLog
 from labwright.models.topla.recipe import RECIPE, Recipe, model_of, read_recipe
 from labwright.models.topla.saved import WEIGHTS, data_hash, save
@@ -151,6 +154,29 @@ def test_an_ensemble_with_a_member_on_this_machine_takes_its_lease(tmp_path, tab
     assert opened.open("f").lease is not compute_lease
     assert [m.computes_here for m in opened.open("e").chat.members] == [False, True]
     assert model_of(opened.open("l").facts) == opened.open("l").facts["model"]
+
+
+class Gene(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    symbol: Annotated[str, StringConstraints(min_length=2, max_length=6)]
+    known: bool
+
+
+def test_local_members_keep_the_contract_of_every_backend(tmp_path):
+    tables = {
+        f"l{seed}": BackendConfig(kind="local", model=str(tiny_models.save(tmp_path / str(seed), seed=seed)))
+        for seed in (0, 1)
+    }
+    config = Config(backends={**tables, "e": BackendConfig(kind="topla", members=("l0", "l1"))}, roles={"design": "e"})
+    backends = Backends(config, roles=("design",))
+    session = backends.session("design", CallLog(tmp_path / "c.sqlite"), 0)
+    assert ask(session, Prompt("p", "h", "JSON.", "A gene."), Gene, max_tokens=60).decided_by == "model"
+    assert session.log.totals().calls == 1  # valid at the first try, from the drafts and from the fuser
+    assert 1 <= score(session, Prompt("p", "h", "s", "u"), fallback=2.5).value <= 5
+    assert sum(choose(session, Prompt("p", "h", "s", "u"), LABELS, fallback=HALVES).value.values()) == pytest.approx(1)
+    pieces = list(session.chat.stream([HumanMessage("Write.")], max_tokens=6, seed=1))
+    assert pieces[-1].response_metadata["ensemble"]["answered"] == ["l0", "l1"]
+    assert sum(p.usage_metadata["output_tokens"] for p in pieces if p.usage_metadata) == 18  # two drafts and the fusion
 
 
 def test_closing_one_ensemble_closes_its_members_also_when_it_cannot_be_opened(tmp_path, tables):
