@@ -102,7 +102,8 @@ def _compared(rows: Rows, work: Work, answers: Answers) -> None:
 @contextmanager
 def _judge() -> Iterator[Session]:
     """The embedded model as the judge of pairs."""
-    backends = Backends(Config(backends={"judge": BackendConfig(kind="embedded", model=JUDGE)}))
+    judge = BackendConfig(kind="embedded", model=JUDGE)
+    backends = Backends(Config(backends={"judge": judge}), roles=("judge",))
     try:
         with tempfile.TemporaryDirectory() as scratch:
             yield backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), 0)
