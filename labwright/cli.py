@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from labwright.cli_corpus import corpus_app
+from labwright.cli_ensemble import ensemble_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
 from labwright.cli_fusion import bench_fusion, fuse, merge
@@ -23,6 +24,7 @@ from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_safety import attack, bench_safety, harden
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
+from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
 from labwright.errors import LabwrightError
 
@@ -41,6 +43,9 @@ app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
 bench_app.command("safety")(bench_safety)
+models_app.add_typer(ensemble_app, name="ensemble")
+ensemble_app.command("draft")(draft)
+ensemble_app.command("summary")(summary)
 models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
 models_app.command("align")(align)
