@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from labwright.models.training.config import TrainingConfig
 
 MODEL = "smollm2-135m-instruct"
-ALIGN_STEPS, TUNE_STEPS, ALIGN_RATE, TUNE_RATE = 150, 150, 5e-4, 5e-4
+ALIGN_STEPS, TUNE_STEPS, ALIGN_RATE, TUNE_RATE = 250, 150, 1e-3, 5e-4
 HELD, UPLOAD, SHARE, TESTED = 160, 400, 0.1, 60
 REPLY_TOKENS = 32
 CALIBRATION = 64
