@@ -164,7 +164,7 @@ def untrained() -> LlavaForConditionalGeneration:
         hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, image_size=SIDE, patch_size=8
     )
     return LlavaForConditionalGeneration(
-        LlavaConfig(text_config=text, vision_config=vision, image_token_index=ID["<image>"], pad_token_id=0)
+        LlavaConfig(text_config=text, vision_config=vision, image_token_index=ID["<image>"])
     )
 
 
@@ -211,7 +211,7 @@ def answers(model: LlavaForConditionalGeneration, texts: Sequence[str], images: 
     for begin in range(0, len(texts), BATCH):
         inputs = batch_of(texts[begin : begin + BATCH], images[begin : begin + BATCH])
         with torch.inference_mode():
-            out = model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)  # type: ignore[attr-defined]
+            out = model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
         for row in out[:, inputs["input_ids"].shape[1] :].tolist():
             ended = row.index(2) if 2 in row else len(row)
             found.append(" ".join(WORDS[t] for t in row[:ended]))
@@ -232,7 +232,7 @@ def _train(
     trained = [p for n, p in model.named_parameters() if not (frozen and any(part in n for part in language))]
     optimiser = torch.optim.AdamW(trained, lr=RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
-    model.train()  # type: ignore[no-untyped-call]
+    model.train()
     number = 0
     for _ in range(steps):
         loss = torch.zeros(())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.steering_world import REFUSAL, Item, World, answers, encode, picture
-from labwright.safety.steering.corruption import corrupted
+from labwright.safety.steering.corruption import Corruption, corrupted
 from labwright.safety.steering.extraction import Anchor, SampleSteerer, extract, split_anchors
 from labwright.safety.steering.guard import Choice, Rates, choose_alpha
 from labwright.safety.steering.steerer import Steerer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from labwright.safety.steering.vectors import ShiftVectors
 
-ANCHORED = "blank"
+ANCHORED: Corruption = "blank"
 """Corruption of the anchors; the conditions that are tested show other images."""
 CONDITIONS = ("text", "image", "noise", "caption")
 METHODS = ("none", "dataset", "sample")

@@ -56,5 +56,7 @@ def choose_alpha(
     best = min(kept, key=lambda a: (seen[a].unsafe, a))
     if best == 0.0:
         return Choice(0.0, seen, "no alpha lowers the unsafe share without losing ordinary answers: not steered")
-    found = f"unsafe {plain.unsafe:.3f} to {seen[best].unsafe:.3f}, benign {plain.benign:.3f} to {seen[best].benign:.3f}"
+    found = (
+        f"unsafe {plain.unsafe:.3f} to {seen[best].unsafe:.3f}, benign {plain.benign:.3f} to {seen[best].benign:.3f}"
+    )
     return Choice(best, seen, f"{found} on held-out anchors")
