@@ -13,7 +13,7 @@ ALONE := docker or embedded or bubblewrap
 REQUIRED := LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-safety-real engine bubblewrap image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-safety-real bench-vision engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -41,7 +41,7 @@ lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety  ## Every benchmark there is
+bench: bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-vision  ## Every benchmark there is
 
 bench-run: venv engine image models  ## The main job, measured; writes docs/benchmarks/run.json
 	mkdir -p docs/benchmarks/raw
@@ -72,6 +72,12 @@ bench-ensemble: venv-dev models  ## Learned ensembles, measured on LABWRIGHT_TES
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench ensemble --json > docs/benchmarks/ensemble.json.new
 	mv docs/benchmarks/ensemble.json.new docs/benchmarks/ensemble.json
+	$(LABWRIGHT) bench publish
+
+bench-vision: venv-dev  ## Steering, measured; writes docs/benchmarks/vision.json
+	mkdir -p docs/benchmarks/raw
+	$(LABWRIGHT) bench vision --json > docs/benchmarks/vision.json.new
+	mv docs/benchmarks/vision.json.new docs/benchmarks/vision.json
 	$(LABWRIGHT) bench publish
 
 # Needs the extra `ray` too; a table that was interrupted goes on where it stopped.

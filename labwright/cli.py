@@ -26,6 +26,7 @@ from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
 from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
+from labwright.cli_vision import bench_vision
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
 bench_app.command("safety")(bench_safety)
+bench_app.command("vision")(bench_vision)
 models_app.add_typer(ensemble_app, name="ensemble")
 ensemble_app.command("draft")(draft)
 ensemble_app.command("summary")(summary)

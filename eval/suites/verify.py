@@ -15,6 +15,7 @@ from labwright.eval.suites import (
     retrieval_figures,
     safety_figures,
     sandbox_figures,
+    vision_figures,
 )
 
 FOLDER = Path("docs/benchmarks")
@@ -27,6 +28,7 @@ MAKERS = {
     "ensemble": ensemble_figures.figures_of,
     "fusion": fusion_figures.figures_of,
     "safety": safety_figures.figures_of,
+    "vision": vision_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
 

@@ -1,0 +1,101 @@
+"""`labwright bench vision`: what is measured of images and the models that see them (docs/benchmarks/README.md).
+
+Parts: `steering`, refusals undone by an image and restored in a made-up world; `overhead`, what steering costs at a
+real model's shapes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from labwright.errors import WrongUse
+from labwright.eval.suites.document import document
+from labwright.eval.suites.rows import Rows
+from labwright.eval.suites.run import RAW
+from labwright.eval.suites.vision_figures import figures_of
+from labwright.models.extras import require
+
+Say = Callable[[str], None]
+SEEDS = (1, 2, 3, 4, 5)
+"""Seed 0 served to set the world up, so it is not measured on."""
+PAIRS, PROMPT, TOKENS = 7, 64, 64
+
+
+def _steering(rows: Rows, quick: bool, say: Say) -> None:
+    from labwright.eval.suites.vision_steering import CONDITIONS, METHODS, trial_rows
+
+    for seed in SEEDS[:1] if quick else SEEDS:
+        for frozen in (False, True):
+            name = f"{seed}:frozen" if frozen else f"{seed}"
+            if not rows.has("steering", f"{name}:{CONDITIONS[-1]}:{METHODS[-1]}"):
+                for row in trial_rows(seed, say, frozen=frozen):
+                    rows.put_once(row)
+
+
+def _overhead(rows: Rows, quick: bool, say: Say) -> None:
+    """A generation of 64 tokens, steered and not, in turn."""
+    if rows.has_kind("steering_times"):
+        return
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from labwright.eval.suites.fusion_speed import shapes
+    from labwright.safety.steering.steerer import Steerer
+
+    say("a model at the shapes of SmolLM2-135M")
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(shapes()).eval()  # type: ignore[no-untyped-call]
+    vectors = {i: 0.01 * torch.randn(model.config.hidden_size) for i in range(model.config.num_hidden_layers)}
+    ids = torch.randint(3, 49152, (1, PROMPT))
+    options = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False, "pad_token_id": 0}
+
+    def timed(alpha: float) -> float:
+        with Steerer(model, vectors, alpha):
+            started = time.perf_counter()
+            model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+            return time.perf_counter() - started
+
+    for number in range(-1, 3 if quick else PAIRS):
+        # The order turns with every pair, so that a drift of the machine's speed favours none.
+        took = {alpha: timed(alpha) for alpha in ((0.0, 1.0) if number % 2 else (1.0, 0.0))}
+        if number >= 0:  # the first pair warms up
+            say(f"pair {number + 1}")
+            values = {
+                "plain_s": round(took[0.0], 4),
+                "steered_s": round(took[1.0], 4),
+                "prompt": PROMPT,
+                "tokens": TOKENS,
+            }
+            rows.add("steering_times", str(number), values)
+
+
+PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {"steering": _steering, "overhead": _overhead}
+"""One part a kind of measurement; it measures what the rows do not hold."""
+
+
+def measure(*, quick: bool, parts: Sequence[str], say: Say) -> dict[str, Any]:
+    """Run the suite and return its document; rows that are there already are not measured again.
+
+    Args:
+        quick: one seed, few pairs of times; in files of its own.
+        parts: of PARTS; none means all.
+        say: shows progress.
+
+    Raises:
+        WrongUse: an unknown part.
+        SomethingMissing: the extra `local` is not installed.
+    """
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise WrongUse(f"--parts {', '.join(unknown)}: any of {', '.join(PARTS)}")
+    require("local", "the benchmark of vision")
+    RAW.mkdir(parents=True, exist_ok=True)
+    name = "vision-quick" if quick else "vision"
+    rows = Rows(RAW / f"{name}.jsonl")
+    for part in parts or tuple(PARTS):
+        PARTS[part](rows, quick, say)
+    command = (
+        "labwright bench vision" + (f" --parts {','.join(parts)}" if parts else "") + (" --quick" if quick else "")
+    )
+    return document("vision", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
