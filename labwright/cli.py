@@ -23,6 +23,7 @@ from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
 from labwright.cli_training import align
+from labwright.cli_web import serve, users_app
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
 models_app.command("align")(align)
 app.command()(quote)
+app.command()(serve)
+app.add_typer(users_app, name="users")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -227,12 +230,12 @@ def _with_screen(work: Callable[[Options], None]) -> None:
 
 
 def _result(store: RunStore, as_json: bool) -> None:
-    record = store.record()
-    report = store.folder / "report.html"
+    from labwright.store import described
+
     if as_json:
-        shown: dict[str, Any] = record.model_dump(mode="json")
-        emit({**shown, "folder": str(store.folder.resolve()), "report": str(report.resolve())})
+        emit(described(store))
         return
+    record, report = store.record(), store.folder / "report.html"
     typer.echo(printable(f"run {record.id}: {record.status}{': ' + record.message if record.message else ''}"))
     for task, level in record.tasks.items():
         typer.echo(printable(f"  {task}: level {level} of 3"))

@@ -387,11 +387,13 @@ class RunRecord(Thing):
 
     id: str
     objective: Objective
-    status: Literal["running", "waiting_for_review", "done", "failed", "stopped_by_budget", "interrupted"]
+    status: Literal["queued", "running", "waiting_for_review", "done", "failed", "stopped_by_budget", "interrupted"]
     workflow: str = "labwright"
     message: str = ""
     version: str = ""
     started_at: str = ""
+    started_by: str = ""
+    """Who asked for it; empty where nobody was named."""
     finished_at: str = ""
     seed: int = 0
     papers: tuple[str, ...] = ()

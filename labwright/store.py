@@ -163,3 +163,9 @@ def list_runs(runs: Path) -> list[RunRecord]:
         except (ValidationError, OSError, UnicodeDecodeError):
             continue
     return found
+
+
+def described(store: RunStore) -> dict[str, Any]:
+    """What `labwright show --json` and the page's interface say of a run: its record, its folder, its report."""
+    shown: dict[str, Any] = store.record().model_dump(mode="json")
+    return {**shown, "folder": str(store.folder.resolve()), "report": str((store.folder / "report.html").resolve())}
