@@ -19,6 +19,7 @@ from labwright.cli_evidence import evidence, quote
 from labwright.cli_fusion import bench_fusion, fuse, merge
 from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
+from labwright.cli_people import cancel, comment, pause, review
 from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
@@ -27,6 +28,7 @@ from labwright.cli_web import serve, users_app
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
+    from labwright.config import Config
     from labwright.store import RunStore
     from labwright.workflows.control import Options
 
@@ -44,6 +46,8 @@ models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
 models_app.command("align")(align)
 app.command()(quote)
+for act in (review, comment, pause, cancel):
+    app.command()(act)
 app.command()(serve)
 app.add_typer(users_app, name="users")
 
@@ -62,6 +66,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Permutes options and samples text.")] = 0,
     review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Begin nothing; say what is missing and what such runs took here.")
+    ] = False,
     workflow: Annotated[
         str, typer.Option(help="labwright, or one to compare with: rules_only, one_shot, react and others.")
     ] = "labwright",
@@ -72,15 +79,20 @@ def run(
     from labwright.config import load_config
     from labwright.domain import Objective
     from labwright.errors import WrongUse
+    from labwright.store import user_name
     from labwright.workflows.baselines import WORKFLOWS
     from labwright.workflows.control import Options, start
 
     if workflow not in WORKFLOWS:
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
+    if check:
+        _checked(loaded, workflow, out, as_json)
+        return
     asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
     with Screen() as screen:
         options = Options(
+            by=user_name(),
             seed=seed,
             review=review,
             workflow=workflow,
@@ -90,6 +102,23 @@ def run(
         )
         store = start(asked, loaded, out, options)
     _result(store, as_json)
+
+
+def _checked(config: Config, workflow: str, out: Path, as_json: bool) -> None:
+    """What a run would need and take; exit code 4 when something is missing."""
+    from labwright.store import list_runs
+    from labwright.workflows.doctor import lacking
+    from labwright.workflows.estimates import estimate, models_of_config
+
+    lacks = lacking(config, workflow)
+    took = estimate(list_runs(out), workflow, models_of_config(config))
+    if as_json:
+        emit({"lacking": lacks, "estimate": None if took is None else took.model_dump(mode="json")})
+    else:
+        table(("part", "state", "detail"), [(f["part"], f["state"], f["detail"]) for f in lacks])
+        typer.echo("no run of this kind has ended here; no estimate" if took is None else took.sentence)
+    if any(f["state"] == "missing" for f in lacks):
+        raise typer.Exit(4)
 
 
 def _text(argument: str) -> str:
@@ -117,29 +146,6 @@ def resume(
     store = _open(out, name)
     budget: dict[str, float | None] = {"tokens": budget_tokens, "seconds": budget_seconds}
     _with_screen(lambda options: control.resume(store, options, budget=budget))
-    _result(store, as_json)
-
-
-@app.command()
-def review(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the start of it.")],
-    approve: Annotated[bool, typer.Option("--approve", help="Go on with the protocol as it is.")] = False,
-    edit: Annotated[Path | None, typer.Option(help="Go on with this edited protocol.json.")] = None,
-    reject: Annotated[str, typer.Option(help="End the run, with the reason.")] = "",
-    out: Out = RUNS,
-    as_json: Json = False,
-) -> None:
-    """Decide about the protocol of a run that was started with --review."""
-    from labwright.errors import WrongUse
-    from labwright.workflows import control
-
-    if sum((approve, edit is not None, bool(reject))) != 1:
-        raise WrongUse("labwright review takes one of --approve, --edit FILE and --reject TEXT")
-    store = _open(out, name)
-    if reject:
-        control.reject(store, reject)
-    else:
-        _with_screen(lambda options: control.approve(store, options, edit))
     _result(store, as_json)
 
 
@@ -204,8 +210,8 @@ def search(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is here and what is missing, with the command that supplies it."""
-    from labwright.cli_doctor import findings
     from labwright.config import load_config
+    from labwright.workflows.doctor import findings
 
     found = findings(load_config().sandbox)
     if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files as package_files
 
@@ -12,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from labwright.errors import LabwrightError, SomethingMissing, WrongUse
-from labwright.web import api, enter, results, runs
+from labwright.web import api, api_changes, enter, results, runs, steering, submit, watch
 from labwright.web.accounts import TooManyFailures
 from labwright.web.desk import Desk
 from labwright.web.gate import Gate, refused
@@ -20,7 +22,16 @@ from labwright.web.pages import page
 from labwright.web.sessions import FormRefused
 from labwright.web.settings import Settings
 
-ROUTERS = (enter.router, runs.router, results.router, api.router)
+ROUTERS = (
+    enter.router,
+    submit.router,
+    runs.router,
+    watch.router,
+    steering.router,
+    results.router,
+    api.router,
+    api_changes.router,
+)
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -37,6 +48,7 @@ def make_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        lifespan=_queue_open,
     )
     app.state.desk = desk
     app.state.pages = {str(getattr(route, "path", "")) for router in ROUTERS for route in router.routes}
@@ -51,6 +63,17 @@ def make_app(settings: Settings) -> FastAPI:
     app.add_api_route("/", lambda: RedirectResponse("/runs", 303), include_in_schema=False)
     app.add_api_route("/health", lambda: PlainTextResponse("ok\n"), include_in_schema=False)
     return app
+
+
+@asynccontextmanager
+async def _queue_open(app: FastAPI) -> AsyncIterator[None]:
+    """Queued runs are begun while the server is up."""
+    desk: Desk = app.state.desk
+    desk.queue.start()
+    try:
+        yield
+    finally:
+        desk.queue.stop()
 
 
 def told(request: Request, why: str, status: int) -> Response:

@@ -10,8 +10,10 @@ from fastapi import HTTPException, Request
 from labwright.store import RUN_ID, RunStore
 from labwright.web.accounts import Accounts
 from labwright.web.audit import Audit
+from labwright.web.dispatcher import Dispatcher
 from labwright.web.gate import csrf_holds
 from labwright.web.ledger import Ledger
+from labwright.web.live import Watch
 from labwright.web.run_list import RunList
 from labwright.web.run_views import Views
 from labwright.web.sessions import Sessions, Visitor
@@ -29,6 +31,8 @@ class Desk:
     audit: Audit
     runs: RunList
     views: Views
+    watch: Watch
+    queue: Dispatcher
 
     @classmethod
     def open(cls, settings: Settings) -> Desk:
@@ -37,15 +41,17 @@ class Desk:
         Raises:
             DiskFull, RunFailed: it cannot be written or read.
         """
-        ledger = Ledger(settings.state)
+        ledger, listed = Ledger(settings.state), RunList(settings.runs)
         return cls(
             settings=settings,
             ledger=ledger,
             sessions=Sessions(ledger),
             accounts=Accounts(ledger),
             audit=Audit(ledger),
-            runs=RunList(settings.runs),
+            runs=listed,
             views=Views(),
+            watch=Watch(),
+            queue=Dispatcher(settings.runs, listed),
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -53,6 +55,10 @@ class RunList:
     def records(self) -> bytes:
         """All records as one JSON list, oldest first: what `labwright runs --json` prints."""
         return b"[" + b",".join(read.record for read in reversed(self._current())) + b"]"
+
+    def documents(self) -> list[dict[str, Any]]:
+        """All records as plain documents, newest first."""
+        return [json.loads(read.record) for read in self._current()]
 
     def _current(self) -> Sequence[_Read]:
         with self._lock:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
+from markupsafe import Markup
 from starlette.responses import Response
 
 from labwright.eval.report_summary import STATUS
-from labwright.web.desk import desk_of, store_of
+from labwright.web.desk import desk_of, store_of, visitor_of
+from labwright.web.live import ACTIVE
 from labwright.web.pages import STATES, page
 from labwright.web.run_views import RunView
+from labwright.web.watch import place_of
 
 router = APIRouter(include_in_schema=False)
 ON_A_PAGE = 50
@@ -36,7 +39,11 @@ def runs(request: Request, status: str = "", words: str = "", first: int = 0) ->
 @router.get("/runs/{run}")
 def run(request: Request, run: str) -> Response:
     """How the run stands and what came out."""
-    return _page(request, run, "run.html", "overview")
+    desk, store = desk_of(request), store_of(request, run)
+    view, visitor = desk.views.run(store.folder), visitor_of(request)
+    mine = visitor.may("owner") or (visitor.may("reviewer") and view.record.started_by == visitor.name)
+    live = Markup(desk.watch.html(store, place_of(request, run)))  # noqa: S704  (rendered by a template of ours)
+    return page(request, "run.html", **context(view, "overview"), live=live, active=ACTIVE, mine=mine)
 
 
 @router.get("/runs/{run}/protocol")

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from labwright.errors import WrongUse
+from labwright.store import user_name
 
 Role = Literal["reader", "reviewer", "owner"]
 ROLES: tuple[Role, ...] = ("reader", "reviewer", "owner")
 """Each may do what those before it may: read; comment, decide and run; control everybody's runs and the users."""
 MIB = 2**20
-
-
-def local_name() -> str:
-    """The user of this machine, as the page names who acts without an account."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +46,7 @@ class Settings:
     https: bool = False
     """The page is reached through HTTPS: cookies are sent there only."""
     proxy: Proxy | None = None
-    user: str = field(default_factory=local_name)
+    user: str = field(default_factory=lambda: user_name() or "local")
     """Who holds the one-time link."""
     most_form_bytes: int = 2 * MIB
     """Largest form or JSON document."""
