@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from labwright.cli_compared import check_run, show_difference
 from labwright.cli_corpus import corpus_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
@@ -28,7 +29,6 @@ from labwright.cli_web import serve, users_app
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
-    from labwright.config import Config
     from labwright.store import RunStore
     from labwright.workflows.control import Options
 
@@ -87,7 +87,7 @@ def run(
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
     if check:
-        _checked(loaded, workflow, out, as_json)
+        check_run(loaded, workflow, out, as_json)
         return
     asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
     with Screen() as screen:
@@ -102,23 +102,6 @@ def run(
         )
         store = start(asked, loaded, out, options)
     _result(store, as_json)
-
-
-def _checked(config: Config, workflow: str, out: Path, as_json: bool) -> None:
-    """What a run would need and take; exit code 4 when something is missing."""
-    from labwright.store import list_runs
-    from labwright.workflows.doctor import lacking
-    from labwright.workflows.estimates import estimate, models_of_config
-
-    lacks = lacking(config, workflow)
-    took = estimate(list_runs(out), workflow, models_of_config(config))
-    if as_json:
-        emit({"lacking": lacks, "estimate": None if took is None else took.model_dump(mode="json")})
-    else:
-        table(("part", "state", "detail"), [(f["part"], f["state"], f["detail"]) for f in lacks])
-        typer.echo("no run of this kind has ended here; no estimate" if took is None else took.sentence)
-    if any(f["state"] == "missing" for f in lacks):
-        raise typer.Exit(4)
 
 
 def _text(argument: str) -> str:
@@ -172,9 +155,24 @@ def runs(out: Out = RUNS, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="RUN")], out: Out = RUNS, as_json: Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="RUN")],
+    archive: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="Also write everything into it.")] = None,
+    against: Annotated[str, typer.Option(metavar="RUN", help="Show what differs from this run.")] = "",
+    out: Out = RUNS,
+    as_json: Json = False,
+) -> None:
     """Show one run: how it ended, its tasks, where the report is."""
-    _result(_open(out, name), as_json)
+    store = _open(out, name)
+    if archive is not None:
+        from labwright.workflows.archive import write_archive
+
+        with archive.open("wb") as stream:
+            write_archive(store, stream)
+    if against:
+        show_difference(store, _open(out, against), as_json)
+    else:
+        _result(store, as_json)
 
 
 @app.command()

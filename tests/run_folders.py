@@ -295,3 +295,18 @@ def failed_run(store: RunStore) -> RunStore:
     message = "no paper was found; add sources in [literature] or words to the objective"
     store.save_record(domain.RunRecord(id=store.id, objective=OBJECTIVE, status="failed", message=message))
     return store
+
+
+@pytest.fixture
+def waiting_run(done_run: RunStore) -> RunStore:
+    """A run whose protocol, of one part that holds together, waits for a person."""
+    record = {**done_run.record().model_dump(), "status": "waiting_for_review"}
+    done_run.save_record(domain.RunRecord.model_validate(record))
+    (done_run.folder / "review.wanted").touch()
+    path = done_run.folder / "protocol.json"
+    protocol = done_run.read(path, domain.Protocol)
+    first = protocol.parts[0]
+    step = first.steps[0].model_copy(update={"refs": (), "kind": "wet"})
+    part = first.model_copy(update={"refs": (), "steps": (step,)})
+    done_run.write(path, protocol.model_copy(update={"parts": (part,)}))
+    return done_run

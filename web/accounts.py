@@ -64,6 +64,8 @@ class Accounts:
             raise WrongUse(f"{name!r}: a user's name has up to 64 letters, digits and . _ @ + -")
         if role not in ROLES:
             raise WrongUse(f"{role!r}: a role is one of {', '.join(ROLES)}")
+        if role != "owner" and not self.all():
+            raise WrongUse("the first user is an owner: from then on nobody comes in by link")
         hash_ = self._hashed(password)
         if not self._ledger.write("insert or ignore into users values (?, ?, ?, ?)", name, hash_, role, now()):
             raise WrongUse(f"there is a user {name} already; see `labwright users list`")

@@ -11,11 +11,14 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from labwright.config import load_config
 from labwright.domain import Protocol, RunRecord, Task, TaskResult
+from labwright.eval.benchmark_documents import Document, documents
 from labwright.eval.report_files import RunFiles
 from labwright.store import described
 from labwright.web.desk import desk_of, store_of, visitor_of
 from labwright.web.settings import Role
+from labwright.workflows.doctor import findings
 
 router = APIRouter(prefix="/api", tags=["runs"])
 RunId = Annotated[str, Path(max_length=40, description="Id of a run.")]
@@ -97,3 +100,15 @@ def tasks(request: Request, run: RunId) -> list[TaskDocument]:
     """The tasks of the run, in the order of the protocol."""
     files = RunFiles(store_of(request, run).folder)
     return [TaskDocument(task=task, result=files.result(task.id)) for task in files.tasks()]
+
+
+@router.get("/benchmarks", responses=REFUSALS)
+def benchmarks(request: Request) -> list[Document]:
+    """The committed benchmark documents."""
+    return documents(desk_of(request).settings.benchmarks)
+
+
+@router.get("/doctor", responses=REFUSALS)
+def doctor(request: Request) -> list[dict[str, Any]]:
+    """What `labwright doctor --json` prints."""
+    return findings(load_config(desk_of(request).settings.config).sandbox)

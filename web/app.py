@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from labwright.errors import LabwrightError, SomethingMissing, WrongUse
-from labwright.web import api, api_changes, enter, results, runs, steering, submit, watch
+from labwright.web import api, api_changes, comparing, enter, people, results, review, runs, steering, submit, watch
 from labwright.web.accounts import TooManyFailures
 from labwright.web.desk import Desk
 from labwright.web.gate import Gate, refused
@@ -28,7 +28,10 @@ ROUTERS = (
     runs.router,
     watch.router,
     steering.router,
+    review.router,
     results.router,
+    comparing.router,
+    people.router,
     api.router,
     api_changes.router,
 )

@@ -46,12 +46,6 @@ def run(request: Request, run: str) -> Response:
     return page(request, "run.html", **context(view, "overview"), live=live, active=ACTIVE, mine=mine)
 
 
-@router.get("/runs/{run}/protocol")
-def protocol(request: Request, run: str) -> Response:
-    """The protocol, part by part."""
-    return _page(request, run, "protocol.html", "protocol")
-
-
 @router.get("/runs/{run}/literature")
 def literature(request: Request, run: str) -> Response:
     """Papers found, kept and read."""

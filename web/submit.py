@@ -88,7 +88,7 @@ def checked(desk: Desk, workflow: str) -> dict[str, Any]:
 async def submit(request: Request, uploads: Annotated[list[UploadFile] | None, File()] = None) -> Response:
     """Queue a run; it is on the disk when the answer is sent."""
     form = await request.form()
-    given = {key: str(form.get(key, "")) for key in _TEXTS} | {"review": form.get("review") == "on"}
+    given: dict[str, Any] = {key: str(form.get(key, "")) for key in _TEXTS} | {"review": form.get("review") == "on"}
     given |= {name: [str(v) for v in form.getlist(name)] for name in ("sources", "datasets")}
     given["roles"] = {role: str(form.get(f"role_{role}", "")) for role in ROLES}
     return await run_in_threadpool(_submitted, request, given, [f for f in uploads or [] if f.filename])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from run_folders import done_run, failed_run, store  # noqa: F401  (fixtures)
+from run_folders import done_run, failed_run, store, waiting_run  # noqa: F401  (fixtures)
 from web_client import HERE, let_in
 
 from labwright.web.app import make_app
