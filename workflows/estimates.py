@@ -35,7 +35,7 @@ class Estimate(BaseModel):
         """For reading."""
         minutes, tokens = self.seconds, self.tokens
         return (
-            f"{self.n} such runs took {minutes.median / 60:.1f} minutes ({minutes.low / 60:.1f} to "
+            f"{self.n} such run{'s' * (self.n > 1)} took {minutes.median / 60:.1f} minutes ({minutes.low / 60:.1f} to "
             f"{minutes.high / 60:.1f}) and {tokens.median:.0f} tokens ({tokens.low:.0f} to {tokens.high:.0f}), "
             "median and extremes"
         )
