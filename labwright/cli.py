@@ -25,7 +25,7 @@ from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
 from labwright.cli_training import align
-from labwright.cli_web import serve, users_app
+from labwright.cli_web import bench_web, serve, users_app
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ app.add_typer(eval_app, name="eval")
 app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
+bench_app.command("web")(bench_web)
 models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
 models_app.command("align")(align)

@@ -18,6 +18,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RoleOf = Annotated[str, typer.Option("--role", help="reader, reviewer or owner.")]
 RUNS = Path("runs")
+ALL_PARTS = "load,browser,api,kills"
 
 
 def serve(
@@ -145,3 +146,23 @@ def _password() -> str:
     if sys.stdin.isatty():
         return str(typer.prompt("password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\n")
+
+
+def bench_web(
+    parts: Annotated[
+        str, typer.Option(help="Any of load, browser, api, kills.", metavar="A,B")
+    ] = "load,browser,api,kills",
+    quick: Annotated[bool, typer.Option("--quick", help="60 runs, 10 streams, 3 kills.")] = False,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for pictures of the pages.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the web page: times, memory, accessibility, hostile texts, generated requests, kills."""
+    from labwright.models.extras import require
+
+    require("web", "labwright bench web")
+    from labwright.cli_resources import show_figures
+    from labwright.cli_screen import Screen
+    from labwright.eval.suites.web import measure
+
+    with Screen() as screen:
+        show_figures(measure(parts.split(","), quick=quick, pictures=pictures, say=screen.say), as_json)

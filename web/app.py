@@ -9,11 +9,13 @@ from importlib.resources import files as package_files
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from labwright.errors import LabwrightError, SomethingMissing, WrongUse
+from labwright.tools.catalogue.catalogue import load_cards
 from labwright.web import api, api_changes, comparing, enter, people, results, review, runs, steering, submit, watch
 from labwright.web.accounts import TooManyFailures
 from labwright.web.desk import Desk
@@ -72,6 +74,7 @@ def make_app(settings: Settings) -> FastAPI:
 async def _queue_open(app: FastAPI) -> AsyncIterator[None]:
     """Queued runs are begun while the server is up."""
     desk: Desk = app.state.desk
+    await run_in_threadpool(load_cards)  # a quarter of a second that the first visitor need not wait
     desk.queue.start()
     try:
         yield

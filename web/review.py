@@ -73,6 +73,28 @@ def protocol(request: Request, run: str) -> Response:
     return page(request, "protocol.html", **context(view, "protocol"), **shown, again=again)
 
 
+@router.get("/runs/{run}/write", dependencies=[Depends(must_be("reviewer"))])
+def write(request: Request, run: str, part: str = "", step: str = "") -> Response:
+    """The forms to comment on a place of the protocol and to edit it: a page, or the piece that htmx asks for."""
+    view = desk_of(request).views.run(store_of(request, run).folder)
+    if view.protocol is None:
+        raise HTTPException(404, f"run {run} has no protocol yet")
+    of_part = next((p for p in view.protocol.parts if p.id == part), None)
+    of_step = next((s for s in of_part.steps if s.id == step), None) if of_part else None
+    if (part and of_part is None) or (step and of_step is None):
+        raise HTTPException(404, f"the protocol has no such place: {part[:40]} {step[:40]}")
+    shown: dict[str, Any] = {
+        "part": of_part,
+        "step": of_step,
+        "able": view.record.status == "waiting_for_review",
+        "version": view.protocol.version,
+        "key": anchor("w", part, step),
+        "back": place_of(part, step),
+    }
+    template = "_write.html" if request.headers.get("hx-request") == "true" else "write.html"
+    return page(request, template, **context(view, "protocol"), **shown)
+
+
 @router.get("/runs/{run}/history")
 def acts(request: Request, run: str) -> Response:
     """Who did what and when."""
@@ -205,6 +227,10 @@ def _value(text: str, now: Any) -> Any:
         return text
 
 
+def place_of(part: str, step: str) -> str:
+    """Where a part or a step stands on the protocol's page."""
+    return anchor("step", part, step) if step else anchor("part", part) if part else "main"
+
+
 def _back(run: str, part: str, step: str) -> Response:
-    place = anchor("step", part, step) if step else anchor("part", part) if part else "main"
-    return RedirectResponse(f"/runs/{run}/protocol#{place}", 303)
+    return RedirectResponse(f"/runs/{run}/protocol#{place_of(part, step)}", 303)

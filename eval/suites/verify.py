@@ -14,6 +14,7 @@ from labwright.eval.suites import (
     objective_figures,
     retrieval_figures,
     sandbox_figures,
+    web_figures,
 )
 
 FOLDER = Path("docs/benchmarks")
@@ -25,6 +26,7 @@ MAKERS = {
     "objectives": objective_figures.figures_of,
     "ensemble": ensemble_figures.figures_of,
     "fusion": fusion_figures.figures_of,
+    "web": web_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
 

@@ -18,10 +18,9 @@
   }
 
   function comment() {
-    const said = (stops[here] ?? document).querySelector("details.say");
-    if (!said) return;
-    said.open = true;
-    said.querySelector("textarea").focus();
+    const tools = (stops[here] ?? document).querySelector(".tools");
+    (tools?.querySelector("textarea") ?? tools?.querySelector("a"))?.focus();
+    tools?.querySelector(":scope > a")?.click();
   }
 
   const keys = {

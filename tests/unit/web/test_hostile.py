@@ -9,10 +9,10 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from hostile_payloads import MARK, payloads
 from web_client import csrf
 
 from labwright import domain
+from labwright.eval.suites.web_payloads import MARK, payloads
 from labwright.store import RunStore
 from labwright.web.pages import segment
 

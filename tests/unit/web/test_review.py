@@ -25,9 +25,10 @@ def protocol_of(run: RunStore) -> Protocol:
     return run.read(run.folder / "protocol.json", Protocol)
 
 
-def edit_form(text: str, step: str) -> dict[str, str]:
+def edit_form(client, run: RunStore) -> dict[str, str]:
     """The fields of the step's edit form as a browser sends them."""
-    [form] = [f for f in re.findall(r'<form[^>]*/edit".*?</form>', text, re.S) if f'name="step" value="{step}"' in f]
+    text = client.get(f"/runs/{run.id}/write", params={"part": PART, "step": STEP}).text
+    [form] = re.findall(r'<form[^>]*/edit".*?</form>', text, re.S)
     fields = dict(re.findall(r'<input[^>]* name="([^"]*)" value="([^"]*)"', form))
     fields |= dict(re.findall(r'<textarea[^>]* name="([^"]*)"[^>]*>\n(.*?)</textarea>', form, re.S))
     return {unescape(name): unescape(value).replace("\n", "\r\n") for name, value in fields.items()}
@@ -49,7 +50,7 @@ def test_a_comment_is_kept_at_its_step_shown_and_settled(client, waiting_run):
 
 def test_an_edit_changes_what_was_typed_and_nothing_else_and_shows_its_difference(client, waiting_run):
     before = protocol_of(waiting_run)
-    fields = edit_form(client.get(f"/runs/{waiting_run.id}/protocol").text, STEP)
+    fields = edit_form(client, waiting_run)
     assert fields["p:group_column"] == "er"
     assert sent(client, waiting_run, "edit", **fields).status_code == 400  # nothing was typed
     answer = sent(client, waiting_run, "edit", **(fields | {"details": "Carry out the analysis on some patients."}))
@@ -64,7 +65,7 @@ def test_an_edit_changes_what_was_typed_and_nothing_else_and_shows_its_differenc
 
 
 def test_the_second_of_two_edits_of_one_version_is_refused_and_says_so(client, waiting_run):
-    fields = edit_form(client.get(f"/runs/{waiting_run.id}/protocol").text, STEP)
+    fields = edit_form(client, waiting_run)
     assert sent(client, waiting_run, "edit", **(fields | {"details": "One."})).status_code == 303
     late = sent(client, waiting_run, "edit", **(fields | {"details": "Other."}))
     assert late.status_code == 400
@@ -108,7 +109,8 @@ def test_a_decision_that_is_none_or_about_another_version_changes_nothing(client
 def test_a_reader_sees_everything_and_changes_nothing(app, waiting_run):
     reader = as_user(app, "rita", "reader")
     page = reader.get(f"/runs/{waiting_run.id}/protocol").text
-    assert "/edit" not in page
+    assert "/write" not in page
+    assert reader.get(f"/runs/{waiting_run.id}/write").status_code == 403
     assert "/review" not in page
     for act in ("comments", "edit", "review", "comments/abc/settle"):
         assert sent(reader, waiting_run, act, text="x", decision="approve").status_code == 403
