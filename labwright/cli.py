@@ -121,6 +121,7 @@ def resume(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the start of it.")],
     budget_tokens: Annotated[int | None, typer.Option(help="New limit on tokens.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="New limit on seconds.")] = None,
+    only_queued: Annotated[bool, typer.Option("--only-queued", help="Leave it alone unless it is queued.")] = False,
     out: Out = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -129,7 +130,7 @@ def resume(
 
     store = _open(out, name)
     budget: dict[str, float | None] = {"tokens": budget_tokens, "seconds": budget_seconds}
-    _with_screen(lambda options: control.resume(store, options, budget=budget))
+    _with_screen(lambda options: control.resume(store, options, budget=budget, only_queued=only_queued))
     _result(store, as_json)
 
 

@@ -27,7 +27,8 @@ LOST = "its process ended without a word; `labwright resume` goes on"
 
 def spawn(store: RunStore) -> subprocess.Popen[bytes]:
     """Begin the process that carries a run on; what it says goes to `process.log` of the run folder."""
-    command = [sys.executable, "-m", "labwright.cli", "resume", store.id, "--out", str(store.folder.parent)]
+    command = [sys.executable, "-m", "labwright.cli", "resume", store.id, "--only-queued"]
+    command += ["--out", str(store.folder.parent)]
     with (store.folder / LOG).open("ab") as log:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from labwright.config import BudgetConfig, Config, cache_dir
 from labwright.domain import RunRecord
 from labwright.eval.report_files import RunFiles, Spent
-from labwright.eval.report_summary import STATUS
 from labwright.lease import lease_is_exclusive
 from labwright.store import RunStore
 from labwright.web.dispatcher import LOG
@@ -82,11 +81,6 @@ class Watched:
     place: int
     """In the queue, from 1; 0 when it is not queued."""
     carried: bool
-
-    @property
-    def status(self) -> str:
-        """The record's status in words."""
-        return STATUS[self.record.status]
 
 
 def nodes(record: RunRecord, told: list[Event], *, review: bool, carried: bool) -> list[Node]:

@@ -13,14 +13,14 @@ from typing import Any, Literal, cast
 
 from labwright.config import ROLES, Config, Role, cache_dir
 from labwright.domain import Objective, RunRecord
-from labwright.errors import BudgetExhausted, ConfigInvalid, DiskFull, LabwrightError, WrongUse
+from labwright.errors import BudgetExhausted, DiskFull, LabwrightError, WrongUse
 from labwright.models.ask import Session
 from labwright.models.calls import Allowance, Budget, CallLog
 from labwright.models.weights import Progress, silent
 from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
-from labwright.tools.catalogue.catalogue import all_cards
 from labwright.workflows.baselines import RUN_WHILE_DECIDING, Workflow, played
+from labwright.workflows.data import allowed_cards
 from labwright.workflows.decisions import REVIEW, forget_sent_back, is_sent_back
 from labwright.workflows.ending import finish
 from labwright.workflows.materials import Materials
@@ -86,19 +86,10 @@ def queue(objective: Objective, config: Config, runs: Path, options: Options) ->
         DiskFull: the run folder cannot be written.
     """
     checked = _checked(objective, options)
-    _allowed_cards(config.data.allowed)
+    allowed_cards(config.data.allowed)
     store = RunStore.create(runs)
     _written(store, checked, config, options, "queued")
     return store
-
-
-def _allowed_cards(allowed: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    cards = {card["id"]: card for card in all_cards()}
-    if unknown := sorted(set(allowed) - cards.keys()):
-        raise ConfigInvalid(
-            f"[data] allowed: not in the catalogue: {', '.join(unknown)}; see `labwright datasets list`"
-        )
-    return {name: card for name, card in cards.items() if not allowed or name in allowed}
 
 
 def _checked(objective: Objective, options: Options) -> Objective:
@@ -131,14 +122,30 @@ def _written(
     store.save_record(record, durable=True)
 
 
-def resume(store: RunStore, options: Options, *, budget: dict[str, float | None] | None = None) -> None:
-    """Carry a stopped run on from its last step; finished calls and tasks are not repeated.
+def resume(
+    store: RunStore,
+    options: Options,
+    *,
+    budget: dict[str, float | None] | None = None,
+    only_queued: bool = False,
+) -> None:
+    """Carry a stopped or queued run on from its last step; finished calls and tasks are not repeated.
+
+    Args:
+        store: the run.
+        options: how progress is shown; the rest is as the run was started.
+        budget: new limits by their name in `[budget]`.
+        only_queued: the queue asks, so a run that somebody has paused or cancelled meanwhile is left alone.
 
     Raises:
-        WrongUse: the run is done, waits for a review, or is being worked on.
+        WrongUse: the run is done, waits for a review, is being worked on, or is not queued though it has to be.
     """
+    if not store.is_carried():
+        forget_stop(store)  # it was meant for a process that has ended; from here on one is meant for this one
     with store.owned():
         record = store.record()
+        if only_queued and record.status != "queued":
+            raise WrongUse(f"run {store.id} is not queued any more; it is {record.status}")
         if record.status == "done":
             raise WrongUse(f"run {store.id} is done; see `labwright show {store.id}`")
         if record.status == "waiting_for_review":
@@ -153,7 +160,6 @@ def resume(store: RunStore, options: Options, *, budget: dict[str, float | None]
             literature=Path(taken.read_text(encoding="utf-8").strip()) if taken.is_file() else None,
         )
         with _equipped(store, config, options) as equipment:
-            forget_stop(store)
             store.save_record(record.model_copy(update={"status": "running", "message": ""}))
             _carry(store, config, options, equipment)
 
@@ -168,7 +174,7 @@ def queue_again(store: RunStore, budget: dict[str, float | None]) -> None:
         record = store.record()
         if record.status in ("done", "waiting_for_review", "queued"):
             raise WrongUse(f"run {store.id} is {record.status}; there is nothing to resume")
-        if store.is_carried():
+        if record.status == "running" and store.is_carried():
             raise WrongUse(f"run {store.id} is being worked on by another process")
         _config(store, budget)
         store.save_record(record.model_copy(update={"status": "queued", "message": ""}), durable=True)
@@ -283,7 +289,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         encode=encode,
         sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),
-        cards=_allowed_cards(config.data.allowed),
+        cards=allowed_cards(config.data.allowed),
         sandbox=equipment.sandbox,
         seed=options.seed,
         say=saying(store, options.say),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from labwright.errors import SomethingMissing
 from labwright.eval.suites.web_server import Server
@@ -16,7 +16,12 @@ from labwright.eval.suites.web_server import Server
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SIZES = {"wide": (1366, 900), "phone": (390, 844)}
+SIZES: Mapping[str, tuple[int, int, Literal["light", "dark"]]] = {
+    "wide": (1366, 900, "light"),
+    "phone": (390, 844, "light"),
+    "dark": (1366, 900, "dark"),
+}
+"""Width and height in pixels, and colour scheme."""
 SETTLE_MS = 500
 """For events and pieces that come after the page."""
 IMPACTS = ("serious", "critical")
@@ -45,7 +50,7 @@ def measure(
     pictures: Path | None,
     say: Callable[[str], None],
 ) -> None:
-    """Open every page at two sizes; adds a row each.
+    """Open every page at two sizes, and dark; adds a row each.
 
     Args:
         server: started.
@@ -67,8 +72,10 @@ def measure(
 
 def _view(browser: Browser, server: Server, what: tuple[str, str, str], pictures: Path | None) -> dict[str, Any]:
     name, address, size = what
-    width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, base_url=server.address)
+    width, height, scheme = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, base_url=server.address
+    )
     context.add_cookies([{"name": n, "value": v, "url": server.address} for n, v in server.cookies.items()])
     page = context.new_page()
     console: list[str] = []

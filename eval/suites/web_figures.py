@@ -60,7 +60,7 @@ def _browser(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 max(long),
                 "ms",
                 len(long),
-                note="until the load event in Chromium, slower of two sizes",
+                note="until the load event in Chromium, slowest of its views",
             )
         )
     sums = {

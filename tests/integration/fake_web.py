@@ -58,7 +58,7 @@ def carry(folder: str) -> None:
 
     control._equipment, control._materials = equipment, materials
     signal.signal(signal.SIGTERM, interrupt)
-    control.resume(store, control.Options())
+    control.resume(store, control.Options(), only_queued=True)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from labwright.domain import Objective, RunRecord
-from labwright.errors import WrongUse
+from labwright.errors import EngineMissing, WrongUse
 from labwright.store import RunStore
-from labwright.workflows.control import queue_again
+from labwright.workflows.control import Options, queue_again, resume
 from labwright.workflows.progress import NAME, events
-from labwright.workflows.stopping import ask_to_stop, how_stopped
+from labwright.workflows.stopping import STOP, ask_to_stop, how_stopped
 
 CHILD = """
 import signal, sys, time
@@ -106,3 +106,22 @@ def test_a_half_written_line_of_progress_is_passed_over(tmp_path):
     )
     assert [(e.at, e.said) for e in events(tmp_path)] == [("1", "a")]
     assert events(tmp_path / "nowhere") == []
+
+
+def test_a_run_that_was_paused_before_its_process_came_up_is_left_alone(tmp_path):
+    store = made(tmp_path, "queued")
+    ask_to_stop(store, "pause", by="ada")
+    with pytest.raises(WrongUse, match="is not queued any more; it is interrupted"):
+        resume(store, Options(), only_queued=True)
+    assert store.record().message.startswith("paused by ada")
+
+
+def test_a_request_for_a_process_that_has_ended_does_not_stop_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    store = made(tmp_path, "running")
+    with store.owned():
+        ask_to_stop(store, "pause")
+    assert (store.folder / STOP).exists()
+    with pytest.raises(EngineMissing):
+        resume(store, Options())
+    assert not (store.folder / STOP).exists()
