@@ -90,7 +90,8 @@ def _browser(at: _At) -> None:
 
 
 def _api(at: _At) -> None:
-    web_api.measure(at.server, QUICK_EXAMPLES if at.quick else EXAMPLES, at.rows.add)
+    runs = {"made-up runs": "", "ended run": at.folder.usual[0], "waiting run": at.folder.hostile}
+    web_api.measure(at.server, runs, QUICK_EXAMPLES if at.quick else EXAMPLES, at.rows.add)
 
 
 def _kills(at: _At) -> None:
