@@ -29,6 +29,7 @@ from labwright.workflows.stopping import forget_stop, heeding_stop, how_stopped
 
 THREAD = "run"
 RECURSION = 400
+AFTER_REVIEW = "program"
 BEFORE_DESIGN = "choose_analyses"
 """The node whose successor designs the protocol: where a protocol that was sent back goes on."""
 
@@ -267,7 +268,9 @@ def invoke(m: Materials, *, review: bool) -> str:
         if is_sent_back(m.store):
             graph.update_state(settings, {}, as_node=BEFORE_DESIGN)
             forget_sent_back(m.store)
-        begun = bool(graph.get_state(settings).next)
+        begun = graph.get_state(settings).next
+        if review and begun == (AFTER_REVIEW,):
+            return "waiting_for_review"  # cancelled or rejected there, and resumed: nobody has approved it yet
         graph.invoke(None if begun else {}, settings, durability="sync")
         return "waiting_for_review" if graph.get_state(settings).next else "done"
 

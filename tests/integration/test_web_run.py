@@ -120,6 +120,11 @@ def test_from_the_form_through_review_to_the_report_while_servers_die(page):
     ]
     assert len(asked) > 2  # the reasons stood before the model's eyes
 
+    page.post(f"/api/runs/{run}/cancel")
+    page.post(f"/api/runs/{run}/resume")  # to cancel and to resume is no approval
+    page.until(run, "waiting_for_review")
+    assert not list(store.folder.glob("tasks/*"))
+
     second["parts"][0]["title"] = "A title by a person"
     assert page.client.put(f"/api/runs/{run}/protocol", json=second).json()["version"] == 3
     page.post(f"/api/runs/{run}/review", decision="approve", version=3)
