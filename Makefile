@@ -67,8 +67,8 @@ bench-retrieval: venv models  ## Search and quotes, measured on LABWRIGHT_TEST_D
 	mv docs/benchmarks/retrieval.json.new docs/benchmarks/retrieval.json
 	$(LABWRIGHT) bench publish
 
-# Needs the extra `local` too.
-bench-ensemble: venv-dev  ## Learned ensembles, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/ensemble.json
+# Tunes members and asks models for hours; what is measured already is not measured again.
+bench-ensemble: venv-dev models  ## Learned ensembles, measured on LABWRIGHT_TEST_DATA; writes docs/benchmarks/ensemble.json
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench ensemble --json > docs/benchmarks/ensemble.json.new
 	mv docs/benchmarks/ensemble.json.new docs/benchmarks/ensemble.json

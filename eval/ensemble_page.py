@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -37,7 +37,13 @@ class _Scatter:
 
 
 def ensemble_page(  # noqa: PLR0913  (an ensemble and everything that is said of it)
-    title: str, names: Sequence[str], built: Built, compared: Compared, costs: dict[str, Cost], chosen_on: int
+    title: str,
+    names: Sequence[str],
+    built: Built,
+    compared: Compared,
+    costs: Mapping[str, Cost],
+    chosen_on: int,
+    excluded: Mapping[str, str] | None = None,
 ) -> str:
     """The page as one self-contained HTML text.
 
@@ -48,6 +54,7 @@ def ensemble_page(  # noqa: PLR0913  (an ensemble and everything that is said of
         compared: its figures on the reporting half.
         costs: member to what it costs a question.
         chosen_on: questions of the choosing half.
+        excluded: who answered but could not take part, to the reason.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(files("labwright.eval").joinpath("ensemble.html").read_text(encoding="utf-8"))
@@ -59,6 +66,7 @@ def ensemble_page(  # noqa: PLR0913  (an ensemble and everything that is said of
         costs=costs,
         total=Cost(sum(c.seconds for c in mine), sum(c.tokens for c in mine)),
         chosen_on=chosen_on,
+        excluded=excluded or {},
         subsets=[
             {"members": members, "diversity": one.diversity, "accuracy": one.accuracy,
              "score": one.score}

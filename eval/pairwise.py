@@ -48,10 +48,34 @@ class Preference:
 
 def prefer(session: Session, instruction: str, first: str, second: str) -> Preference:
     """Compare two answers; answers that differ in space alone are a tie and nobody is asked."""
-    if first.split() == second.split():
-        return Preference(0.0, 0.0, True)
-    one = _odds_of_a(session, instruction, first, second)
-    other = _odds_of_a(session, instruction, second, first)
+    return against(session, instruction, second, {"first": first})["first"]
+
+
+def against(session: Session, instruction: str, reference: str, answers: Mapping[str, str]) -> dict[str, Preference]:
+    """Compare several answers with one reference; of equal answers one is asked about.
+
+    All prompts that show the reference first follow each other: a server keeps the prefix that they share.
+
+    Args:
+        session: the judge's.
+        instruction: what was answered.
+        reference: what each is compared with.
+        answers: by a name, such as that of the model that wrote it.
+
+    Returns:
+        Name to the preference for that answer over the reference.
+    """
+    texts = dict.fromkeys(a for a in answers.values() if a.split() != reference.split())
+    others = {text: _odds_of_a(session, instruction, reference, text) for text in texts}
+    found = {
+        text: _preference(_odds_of_a(session, instruction, text, reference), other) for text, other in others.items()
+    }
+    tie = Preference(0.0, 0.0, True)
+    return {name: found.get(text, tie) for name, text in answers.items()}
+
+
+def _preference(one: float | None, other: float | None) -> Preference:
+    """From the log-odds of A in both orders; none where the judge said nothing."""
     if one is None or other is None:
         return Preference(0.0, 0.0, False)
     return Preference((one - other) / 2, (one + other) / 2, True)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from labwright.errors import MetricUndefined
-from labwright.eval.intervals import Interval
 
 Property = Literal["helpful", "harmless", "honest"]
 PROPERTIES: tuple[Property, ...] = ("helpful", "harmless", "honest")
@@ -101,10 +100,10 @@ def bootstrap_over_items(items: Mapping[Property, ArrayLike], seed: int = 0, res
     return total / len(PROPERTIES)
 
 
-def interval_of(resampled: np.ndarray, level: float = 0.95) -> Interval:
-    """Percentile interval of resampled values."""
+def interval_of(resampled: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of resampled values, low and high."""
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    return float(low), float(high)
 
 
 def _mean(values: Sequence[float] | Sequence[bool], what: str) -> float:

@@ -15,6 +15,7 @@ import typer
 
 from labwright.cli_compared import check_run, show_difference
 from labwright.cli_corpus import corpus_app
+from labwright.cli_ensemble import ensemble_app
 from labwright.cli_eval import eval_app
 from labwright.cli_evidence import evidence, quote
 from labwright.cli_fusion import bench_fusion, fuse, merge
@@ -24,6 +25,7 @@ from labwright.cli_people import cancel, comment, pause, review
 from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
+from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
 from labwright.cli_web import bench_web, serve, users_app
 from labwright.errors import LabwrightError
@@ -43,6 +45,9 @@ app.command()(evidence)
 bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
 bench_app.command("web")(bench_web)
+models_app.add_typer(ensemble_app, name="ensemble")
+ensemble_app.command("draft")(draft)
+ensemble_app.command("summary")(summary)
 models_app.command("fuse")(fuse)
 models_app.command("merge")(merge)
 models_app.command("align")(align)

@@ -140,14 +140,13 @@ def eval_protocol(
 def _judgements(reading: Reading, config: Path | None, samples: int, seed: int) -> dict[str, Judgement]:
     import tempfile
 
-    from labwright.config import Config, load_config
+    from labwright.config import load_config
     from labwright.eval.protocol_judge import judge
     from labwright.models.calls import CallLog
     from labwright.workflows.backends import Backends
 
-    name, backend = load_config(config).backend_of("judge")
     with Screen() as screen, tempfile.TemporaryDirectory() as scratch:
-        backends = Backends(Config(backends={name: backend}), screen.download)  # only the judge's is opened
+        backends = Backends(load_config(config), screen.download, ("judge",))
         try:
             session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), seed)
             screen.say(f"judge: {session.backend}")

@@ -154,11 +154,11 @@ def _show(result: FusionResult, as_json: bool) -> None:
 
 
 def bench_fusion(
-    parts: Annotated[str, typer.Option(help="Comma-separated: toy, speed; empty for all.")] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="One seed of the toy, few pairs of times.")] = False,
+    parts: Annotated[str, typer.Option(help="Comma-separated: toy, speed, real, run; empty for all.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="One seed of the toy, few pairs, examples and items.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure fusions: a toy whose answer is known, speed and memory beside the dense base."""
+    """Measure fusions: a toy whose answer is known, speed, and a real model aligned, fused, judged and used."""
     from labwright.cli_resources import show_figures
     from labwright.cli_screen import Screen
     from labwright.eval.suites.fusion import measure

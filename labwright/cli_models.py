@@ -135,14 +135,14 @@ def _open(name: str, adapter: str, config: Path | None = None) -> Backend:
     """The backend of that name; else the model of that place: folders in this process, GGUF files by llama.cpp."""
     from labwright.config import DEFAULT_MODEL, BackendConfig, load_config
     from labwright.errors import WrongUse
-    from labwright.workflows.backends import open_backend
+    from labwright.workflows.backends import OpenBackends, open_backend
 
-    tables = load_config(config).backends
+    loaded = load_config(config)
     with Screen() as screen:
-        if name in tables:
+        if name in loaded.backends:
             if adapter:
                 raise WrongUse(f"--adapter: [backends.{name}] says which adapter it has")
-            return open_backend(name, tables[name], screen.download)
+            return OpenBackends(loaded, screen.download).alone(name)
         if adapter and not name:
             raise WrongUse("--adapter needs the base that it is over")
         local = bool(adapter) or (bool(name) and Path(name).expanduser().is_dir())

@@ -10,6 +10,7 @@ from labwright.cli_screen import Screen, emit, printable, table
 
 datasets_app = typer.Typer(no_args_is_help=True, help="The catalogue of data sets.")
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks; each figure by its name.")
+ENSEMBLE_PARTS = "bbh,pruning,pubmedqa,summary"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -132,10 +133,10 @@ def bench_retrieval(
 
 @bench_app.command("ensemble")
 def bench_ensemble(
-    parts: Annotated[str, typer.Option(help="Any of bbh, pruning.", metavar="A,B")] = "bbh,pruning",
+    parts: Annotated[str, typer.Option(help="Any of these.", metavar="A,B")] = ENSEMBLE_PARTS,
     as_json: Json = False,
 ) -> None:
-    """Measure learned ensembles, their pruning, and what they must beat."""
+    """Measure learned ensembles, their pruning, and what they must beat; the last two parts ask models for hours."""
     from labwright.eval.suites.ensemble import measure
 
     with Screen() as screen:

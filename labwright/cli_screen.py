@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from labwright.models.calls import CallLog
 
+LINE_EVERY_S = 5.0
+
 
 def emit(value: Any) -> None:
     """Print one JSON document on stdout; what could steer a terminal is written as an escape."""
@@ -142,3 +144,37 @@ class Screen:
             for line in stage.said:
                 branch.add(Text(line, style="dim"))
         return Group(tree, self._bar) if self._stages else Group(self._bar)
+
+
+class Counter:
+    """How many of many alike things are done, on stderr: a bar in a terminal, elsewhere a line now and then."""
+
+    def __init__(self, name: str, what: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        columns = (TextColumn(printable(name)), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=self._console)
+        self._task = self._bar.add_task(name, total=None)
+        self._shown = time.monotonic()
+        self._what = what
+
+    def __enter__(self) -> Counter:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def report(self, name: str, done: int, total: int) -> None:
+        """Show how far it is."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif done == total or time.monotonic() - self._shown >= LINE_EVERY_S:
+            self._shown = time.monotonic()
+            self._console.print(printable(f"{name}: {done} of {total} {self._what}"))

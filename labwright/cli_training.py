@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labwright.cli_screen import emit, printable
+from labwright.cli_screen import LINE_EVERY_S, emit, printable
 
 if TYPE_CHECKING:
     from labwright.models.training.config import TrainingConfig
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 BASE = "smollm2-135m-instruct"
 """The one base of `labwright models list` that trains on a processor within an hour."""
-LINE_EVERY_S = 5.0
 
 
 def align(

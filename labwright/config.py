@@ -27,11 +27,12 @@ class _Section(BaseModel):
 class BackendConfig(_Section):
     """One `[backends.NAME]` table."""
 
-    kind: Literal["embedded", "remote", "local", "h3fusion", "scripted"]
+    kind: Literal["embedded", "remote", "local", "h3fusion", "topla", "scripted"]
     """What stands behind the name."""
     model: str = ""
     """Model id: for embedded a name of `labwright models list` or a path to a GGUF file; for local and h3fusion a
-    checkpoint folder, and for local also an adapter folder, a GGUF file or a name of `labwright models list`."""
+    checkpoint folder, and for local also an adapter folder, a GGUF file or a name of `labwright models list`; for topla
+    the folder of a trained ensemble, empty for members of equal weight."""
     adapter: str = ""
     """Folder of a LoRA adapter over `model`, for local."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -48,6 +49,14 @@ class BackendConfig(_Section):
     """Price of a million prompt tokens, US dollars."""
     usd_per_million_generated: float = Field(0.0, ge=0)
     """Price of a million generated tokens, US dollars."""
+    members: tuple[str, ...] = ()
+    """Names of other backends, for topla; empty for those that the trained ensemble names."""
+    fuser: str = ""
+    """Member that writes open answers from the drafts of all, for topla; empty for the one of the greatest weight."""
+    summary: str = ""
+    """Folder of a trained summary model that writes open answers in free text, for topla; empty for none."""
+    member_timeout_s: float = Field(600.0, gt=0)
+    """Seconds that a member has for an answer before it is left out, for topla."""
     script: str = ""
     """Path of a JSON-lines file of replies, for scripted."""
 
@@ -163,15 +172,26 @@ class Config(_Section):
 
     def backend_of(self, role: Role) -> tuple[str, BackendConfig]:
         """Name and table of the backend that plays `role`; the embedded model where none is named."""
-        name = self.roles.get(role) or next(iter(self.backends), "embedded")
+        name = self.roles.get(role) or next(iter(self.backends), DEFAULT_BACKEND)
+        return name, self.table_of(name)
+
+    def table_of(self, name: str) -> BackendConfig:
+        """Table of a backend; `embedded` is there without one.
+
+        Raises:
+            ConfigInvalid: no backend has that name.
+        """
         if name in self.backends:
-            return name, self.backends[name]
-        return name, BackendConfig(kind="embedded", model=DEFAULT_MODEL)
+            return self.backends[name]
+        if name == DEFAULT_BACKEND:
+            return BackendConfig(kind="embedded", model=DEFAULT_MODEL)
+        raise ConfigInvalid(f"no backend is called {name}; there are {', '.join(self.backends) or DEFAULT_BACKEND}")
 
 
+DEFAULT_BACKEND = "embedded"
 DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 ENVIRONMENT = {
-    "LABWRIGHT_MODEL": ("backends", "embedded", "model"),
+    "LABWRIGHT_MODEL": ("backends", DEFAULT_BACKEND, "model"),
     "LABWRIGHT_BUDGET_TOKENS": ("budget", "tokens"),
     "LABWRIGHT_BUDGET_USD": ("budget", "usd"),
     "LABWRIGHT_BUDGET_SECONDS": ("budget", "seconds"),
@@ -240,10 +260,33 @@ def _validated(table: dict[str, Any], source: str) -> Config:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigInvalid(f"{source}: {wrong}; see docs/configuration.md") from error
-    unknown = sorted(set(config.roles.values()) - set(config.backends) - {"embedded"})
+    defined = {*config.backends, DEFAULT_BACKEND}
+    unknown = sorted(set(config.roles.values()) - defined)
     if unknown:
         raise ConfigInvalid(f"{source}: roles name backends that are not defined: {', '.join(unknown)}")
+    for name, backend in config.backends.items():
+        if wrong := _wrong_members(backend, config):
+            raise ConfigInvalid(f"{source}: [backends.{name}] {wrong}; see docs/ensembles.md")
     return config
+
+
+def _wrong_members(backend: BackendConfig, config: Config) -> str:
+    """What is wrong with an ensemble's members, in words; empty when nothing is."""
+    members = backend.members
+    if backend.kind != "topla":
+        of_topla = members or backend.fuser or backend.summary
+        return "has members, a fuser or a summary, which only topla takes" if of_topla else ""
+    if len(set(members)) < len(members) or len(members) == 1:
+        return "members: name two or more distinct backends"
+    if not members and not backend.model:
+        return "needs `members = [...]`, or `model = ...`, the folder of a trained ensemble"
+    if unknown := sorted({*members} - {*config.backends, DEFAULT_BACKEND}):
+        return f"members are not defined: {', '.join(unknown)}"
+    if nested := [m for m in members if m in config.backends and config.backends[m].kind == "topla"]:
+        return f"members are ensembles themselves: {', '.join(nested)}"
+    if members and backend.fuser and backend.fuser not in members:
+        return f"fuser {backend.fuser} is no member"
+    return ""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -258,7 +301,7 @@ def _embedded(table: dict[str, Any]) -> list[tuple[str, ...]]:
     backends = table.setdefault("backends", {})
     if not isinstance(backends, dict):
         return []  # validation says what is wrong with it
-    backends.setdefault("embedded", {"kind": "embedded"})
+    backends.setdefault(DEFAULT_BACKEND, {"kind": "embedded"})
     embedded = [n for n, b in backends.items() if isinstance(b, dict) and b.get("kind") == "embedded"]
     return [("backends", name, "model") for name in embedded]
 

@@ -64,6 +64,10 @@ class Prices:
     prompt: float = 0.0
     generated: float = 0.0
 
+    def of(self, prompt_tokens: int, generated_tokens: int) -> float:
+        """Price of a call, US dollars."""
+        return (prompt_tokens * self.prompt + generated_tokens * self.generated) / 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -88,6 +92,8 @@ class _Request:
     options: Mapping[str, Any]
     history: tuple[tuple[str, str], ...] = ()
     """Replies that failed and what was wrong with them."""
+    labels: tuple[str, ...] = ()
+    """Answers of a closed question, for an ensemble that joins what its members give each of them."""
 
     def key(self, session: Session) -> str:
         parts = [session.backend, self.kind, self.prompt.system, self.prompt.user, self.options, self.history]
@@ -202,7 +208,7 @@ def _closed(
 ) -> Value[dict[str, float]]:
     kind, fallback = how
     options = {"logprobs": True, "top_logprobs": TOP, "max_tokens": 1, "temperature": 0.0}
-    request = _Request(kind, prompt, options)
+    request = _Request(kind, prompt, options, labels=tuple(labels))
     key = request.key(session)
     reply = _call(session, request)
     mass = label_mass(reply["top"] or [[reply["text"], 0.0]], labels) if reply is not None else {}
@@ -267,10 +273,12 @@ def _call(session: Session, request: _Request) -> dict[str, Any] | None:
     asked = time.monotonic()
     with session.lease():
         started = time.monotonic()
-        message = send(session.chat, session.backend, request.messages(), request.options)
+        message = send(session.chat, session.backend, request.messages(), request.options, request.labels)
         seconds = time.monotonic() - started
     session.log.spend("", "waiting", started - asked)
     session.log.spend("", "model", seconds)
+    for note in message.response_metadata.get("notes", ()):
+        session.log.note(f"{session.backend}: {note}")
     usage: Mapping[str, Any] = message.usage_metadata or {}
     prompt_tokens, generated = int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0))
     cached = int((usage.get("input_token_details") or {}).get("cache_read") or 0)
@@ -285,7 +293,7 @@ def _call(session: Session, request: _Request) -> dict[str, Any] | None:
         evaluated_tokens=prompt_tokens - cached,
         generated_tokens=generated,
         seconds=round(seconds, 3),
-        usd=(prompt_tokens * session.prices.prompt + generated * session.prices.generated) / 1e6,
+        usd=float(message.response_metadata.get("usd", session.prices.of(prompt_tokens, generated))),
         repairs=len(request.history),
     )
     reply = {"text": str(message.text), "top": top_tokens(message)}

@@ -171,17 +171,25 @@ class CallLog:
             rows = self._db.execute("select decided_by, sum(fields) from decisions group by decided_by").fetchall()
         return Shares(**dict(rows))
 
+    def shares_by_role(self) -> dict[str, Shares]:
+        """Of the values that a role's model was asked for, how many it decided and how many a fallback did."""
+        with self._lock:
+            rows = self._db.execute(
+                "select json_extract(record, '$.role'), decided_by, sum(fields) "
+                "from decisions join calls on key = name group by 1, 2"
+            ).fetchall()
+        found: dict[str, dict[str, int]] = {}
+        for role, decider, fields in rows:
+            found.setdefault(str(role), {})[str(decider)] = int(fields)
+        return {role: Shares(**counts) for role, counts in found.items()}
+
     def totals(self) -> Totals:
-        """Sums over all recorded calls."""
-        calls = self.calls()
-        return Totals(
-            len(calls),
-            sum(c.prompt_tokens for c in calls),
-            sum(c.evaluated_tokens for c in calls),
-            sum(c.generated_tokens for c in calls),
-            sum(c.usd for c in calls),
-            sum(c.seconds for c in calls),
-        )
+        """Sums over all recorded calls; asked before every call, so the database adds them up."""
+        fields = ("prompt_tokens", "evaluated_tokens", "generated_tokens", "usd", "seconds")
+        sums = ", ".join(f"coalesce(sum(json_extract(record, '$.{name}')), 0)" for name in fields)
+        with self._lock:
+            row = self._db.execute(f"select count(*), {sums} from calls").fetchone()  # noqa: S608
+        return Totals(*map(int, row[:4]), *map(float, row[4:]))
 
     def allowance_spent(self) -> bool:
         """Whether the run may ask no model any more."""

@@ -18,7 +18,13 @@ UNCOMMON = {"response_format", "logprobs", "top_logprobs"}
 """Options that not every OpenAI-compatible server takes."""
 
 
-def send(chat: BaseChatModel, backend: str, messages: Sequence[BaseMessage], options: Mapping[str, Any]) -> AIMessage:
+def send(
+    chat: BaseChatModel,
+    backend: str,
+    messages: Sequence[BaseMessage],
+    options: Mapping[str, Any],
+    labels: Sequence[str] = (),
+) -> AIMessage:
     """Send one request.
 
     A server that refuses grammars or token probabilities is asked again without them, with the schema in words; an
@@ -29,13 +35,15 @@ def send(chat: BaseChatModel, backend: str, messages: Sequence[BaseMessage], opt
         backend: its name, for messages.
         messages: system and user messages.
         options: those of the request.
+        labels: answers of a closed question; only an ensemble looks at them, so they go beside the options, which
+            servers would refuse.
 
     Raises:
         KeyMissing: the server refuses the key.
         ModelMissing: it does not answer, refuses the call, or answers with something that is no completion.
     """
     try:
-        message = chat.invoke(list(messages), **options)
+        message = chat.invoke(list(messages), {"metadata": {"labels": list(labels)}}, **options)
     except openai.LengthFinishReasonError as error:
         return cut_off(error)
     except openai.BadRequestError as error:
@@ -43,7 +51,7 @@ def send(chat: BaseChatModel, backend: str, messages: Sequence[BaseMessage], opt
             raise ModelMissing(f"{backend} refuses the call: {one_line(chat, error)}") from error
         # A server without grammars or token probabilities: the schema is asked for in words and parsed as strictly.
         fewer = {k: v for k, v in options.items() if k not in UNCOMMON}
-        return send(chat, backend, [*messages, *_schema_in_words(options)], fewer)
+        return send(chat, backend, [*messages, *_schema_in_words(options)], fewer, labels)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         said = one_line(chat, error)
         raise KeyMissing(f"{backend} refuses the key: {said}; set the key's variable") from error

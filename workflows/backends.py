@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +35,30 @@ class Backend:
     facts: dict[str, Any]
     """What the record says of it: kind, model, file hash, address."""
     close: Callable[[], None]
+    members: tuple[Backend, ...] = ()
+    """Of an ensemble."""
+
+    @property
+    def computes_here(self) -> bool:
+        """It generates on this machine's cores, or a part of it does."""
+        own = self.config.kind in ("embedded", *LOCAL_KINDS) or bool(self.config.summary)
+        return own or any(m.computes_here for m in self.members)
 
     @property
     def lease(self) -> Callable[[], AbstractContextManager[None]]:
         """Local generation takes the machine's compute lease; a remote model does not."""
-        return compute_lease if self.config.kind in ("embedded", *LOCAL_KINDS) else nullcontext
+        return compute_lease if self.computes_here else nullcontext
+
+    @property
+    def prices(self) -> Prices:
+        """Of its tokens."""
+        return Prices(self.config.usd_per_million_prompt, self.config.usd_per_million_generated)
 
 
 def open_backend(name: str, config: BackendConfig, progress: weights.Progress = weights.silent) -> Backend:
     """Make one backend ready; the embedded one fetches its file and starts its server when needed.
+
+    An ensemble needs its members' tables too: see `OpenBackends`.
 
     Raises:
         ModelMissing, HashMismatch, KeyMissing, ConfigInvalid: as named.
@@ -82,33 +97,68 @@ def _open_local(name: str, config: BackendConfig) -> Backend:
     return Backend(name, config, chat, {"kind": config.kind, **checkpoint.facts}, lambda: None)
 
 
-class Backends:
-    """The backends of a run, one for each name that a role uses."""
+class OpenBackends:
+    """Backends by name; each is opened once, whoever asks for it: a role, an ensemble, or both."""
 
     def __init__(self, config: Config, progress: weights.Progress = weights.silent) -> None:
-        """Open them all; those already open are closed when one fails."""
-        self.by_role: dict[Role, Backend] = {}
-        opened: dict[str, Backend] = {}
-        self._opened = opened
-        try:
-            for role in ROLES:
-                name, table = config.backend_of(role)
-                if name not in opened:
-                    opened[name] = open_backend(name, table, progress)
-                self.by_role[role] = opened[name]
-        except BaseException:
-            self.close()
-            raise
+        self._config = config
+        self._progress = progress
+        self._opened: dict[str, Backend] = {}
+
+    def open(self, name: str) -> Backend:
+        """The backend of that name.
+
+        Raises:
+            ConfigInvalid: there is none.
+            LabwrightError: as `open_backend` names them.
+        """
+        if name not in self._opened:
+            table = self._config.table_of(name)
+            if table.kind == "topla":
+                from labwright.workflows.ensembles import open_ensemble
+
+                self._opened[name] = open_ensemble(name, table, self.open)
+            else:
+                self._opened[name] = open_backend(name, table, self._progress)
+        return self._opened[name]
 
     def close(self) -> None:
         """Let go of every backend."""
         for backend in self._opened.values():
             backend.close()
 
+    def alone(self, name: str) -> Backend:
+        """One backend that closes everything that was opened for it, also when opening fails."""
+        try:
+            return replace(self.open(name), close=self.close)
+        except BaseException:
+            self.close()
+            raise
+
+
+class Backends:
+    """The backends of a run, one for each name that a role uses."""
+
+    def __init__(
+        self, config: Config, progress: weights.Progress = weights.silent, roles: Sequence[Role] = ROLES
+    ) -> None:
+        """Open those of the roles; those already open are closed when one fails."""
+        self.by_role: dict[Role, Backend] = {}
+        self._open = OpenBackends(config, progress)
+        try:
+            for role in roles:
+                self.by_role[role] = self._open.open(config.backend_of(role)[0])
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of every backend."""
+        self._open.close()
+
     def session(self, role: Role, log: CallLog, seed: int) -> Session:
         """A role's session within a run."""
         backend = self.by_role[role]
-        config = backend.config
         return Session(
             role=role,
             backend=f"{backend.name}:{backend.facts['model']}",
@@ -116,8 +166,8 @@ class Backends:
             log=log,
             seed=seed,
             lease=backend.lease,
-            prices=Prices(config.usd_per_million_prompt, config.usd_per_million_generated),
-            writes_code=config.writes_code,
+            prices=backend.prices,
+            writes_code=backend.config.writes_code,
         )
 
     def facts(self) -> Mapping[str, dict[str, Any]]:

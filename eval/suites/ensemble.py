@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labwright.errors import WrongUse
-from labwright.eval.suites import ensemble_bbh, ensemble_pruning
+from labwright.eval.suites import ensemble_bbh, ensemble_pruning, ensemble_pubmedqa, ensemble_summary
 from labwright.eval.suites.document import document
 from labwright.eval.suites.ensemble_figures import figures_of
 from labwright.eval.suites.rows import Rows
@@ -15,6 +15,8 @@ from labwright.eval.suites.run import RAW
 PARTS: Mapping[str, Callable[[Rows, Callable[[str], None]], None]] = {
     "bbh": ensemble_bbh.measure,
     "pruning": ensemble_pruning.measure,
+    "pubmedqa": ensemble_pubmedqa.measure,
+    "summary": ensemble_summary.measure,
 }
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from labwright.eval.suites.ensemble_data import MEMBERS
 from labwright.eval.suites.figures import Row, figure
+from labwright.models.topla.quality import macro_f1
 
 PUBLISHED = {"Llama-2-70b-chat": 28.0258, "gemma-7b": 36.2293, "phi-2": 44.5538, "Mistral-7B": 39.6572}
 """Macro test accuracy of single models, per cent, as the released notebook prints it; its Mixtral is another run."""
@@ -23,7 +24,7 @@ Tasks = list[NDArray[np.float64]]
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    return [{**one, "raw": raw} for make in (_bbh, _pruning) for one in make(rows)]
+    return [{**one, "raw": raw} for make in (_bbh, _pruning, _pubmedqa, _summary) for one in make(rows)]
 
 
 def _bbh(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -116,3 +117,57 @@ def _pruning(rows: Sequence[Row]) -> list[dict[str, Any]]:
         figure("prune65k_s", statistics.median(seconds), "s", len(done), low=seconds[0], high=seconds[-1], note=what),
         figure("prune_speedup", statistics.median(ratios), "ratio", len(done), note=note, **spread),
     ]
+
+
+def _pubmedqa(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of the newest ensemble: its accuracy, the best member's, their difference, and every member of the pool."""
+    done = [row for row in rows if row["kind"] == "pubmedqa_ensemble"]
+    if not done:
+        return []
+    row = done[-1]
+    right = {name: np.array([float(c) for c in word]) for name, word in row["right"].items()}
+    ours, best = right[row["joining"]], right[row["best_member"]]
+    half = f"{len(ours)} questions that chose nothing, chosen on {row['chosen_on']} others"
+    most = f"the most frequent answer is right on {row['majority']:.4f}"
+    made = [
+        _share("pubmedqa_best_member_acc", best, f"{row['best_member']}, best on the choosing half; {half}; {most}"),
+        _share("pubmedqa_ensemble_acc", ours, f"{', '.join(row['members'])} by {row['joining']}; {half}; {most}"),
+        _share("pubmedqa_gain", ours - best, "ensemble less best member, questions resampled in pairs", "difference"),
+    ]
+    left_out = "; ".join(f"not {name}: {why}" for name, why in row["excluded"].items())
+    made.append(figure("pubmedqa_members", len(row["pool"]), "models", len(ours), note=left_out))
+    for name, values in right.items():
+        made.append(_share(f"pubmedqa_acc_{_slug(name)}", values, half))
+        f1 = macro_f1(row["confusion"][name])
+        made.append(figure(f"pubmedqa_macro_f1_{_slug(name)}", f1, "mean F1", len(ours), note=half))
+    for cost, unit in (("seconds", "s"), ("tokens", "tokens")):
+        mine = sum(row[cost][m] for m in row["members"])
+        each = ", ".join(f"{m} {v:g}" for m, v in row[cost].items())
+        made.append(figure(f"pubmedqa_ensemble_{cost}", mine, f"{unit} a question", len(ours), note=each))
+    return made
+
+
+def _summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    done = [row for row in rows if row["kind"] == "summary"]
+    if not done:
+        return []
+    row = done[-1]
+    notes = {
+        "free_rouge_1": f"freely written: the result; trained from scratch on {row['trained_on']} questions",
+        "teacher_forced_rouge_1": "each token with the right answer before it, as the released code scores: no result",
+        "fuser_rouge_1": "the first member writes from the drafts of all",
+    }
+    return [
+        _share(f"summary_{_slug(name)}", np.array(scores), notes.get(name, "a member's own answers"), "ROUGE-1 F")
+        for name, scores in row["scores"].items()
+    ]
+
+
+def _share(name: str, values: NDArray[np.float64], note: str, unit: str = "share") -> dict[str, Any]:
+    drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+    return figure(name, float(values.mean()), unit, len(values), low=float(low), high=float(high), note=note)
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "_").replace(":", "_")

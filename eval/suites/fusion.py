@@ -1,16 +1,18 @@
 """`labwright bench fusion`: the mixture of aligned models, measured (docs/benchmarks/README.md names every figure).
 
-Parts: `toy`, whose right answer is known, and `speed`, a mixture beside its dense base at a real model's shapes.
-A further part is a function of PARTS that puts rows, and a maker of `fusion_figures.MAKERS` that reads them.
+Parts: `toy`, whose right answer is known; `speed`, a mixture beside its dense base at a real model's shapes; `real`, a
+model of 135 million parameters aligned, fused and judged beside every baseline; `run`, a run that it designs and reviews.
+A part is a function of PARTS that puts rows, and a maker of `fusion_figures.MAKERS` that reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from labwright.errors import WrongUse
-from labwright.eval.suites import fusion_speed, fusion_toy
+from labwright.eval.suites import fusion_real, fusion_speed, fusion_toy
 from labwright.eval.suites.document import document
 from labwright.eval.suites.fusion_figures import figures_of
 from labwright.eval.suites.rows import Rows
@@ -19,6 +21,8 @@ from labwright.models.extras import require
 
 Say = Callable[[str], None]
 QUICK_PAIRS = 5
+PAGE = Path("docs/benchmarks/fusion.html")
+"""Models, router and drift of the real fusion."""
 
 
 def _toy(rows: Rows, quick: bool, say: Say) -> None:
@@ -34,7 +38,12 @@ def _speed(rows: Rows, quick: bool, say: Say) -> None:
             rows.add(row["kind"], row["name"], {k: v for k, v in row.items() if k not in ("kind", "name")})
 
 
-PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {"toy": _toy, "speed": _speed}
+PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {
+    "toy": _toy,
+    "speed": _speed,
+    "real": fusion_real.measure,
+    "run": fusion_real.run,
+}
 """One part a kind of measurement; it measures what the rows do not hold."""
 
 
@@ -42,7 +51,7 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say) -> dict[str, Any]:
     """Run the suite and return its document; rows that are there already are not measured again.
 
     Args:
-        quick: one seed of the toy, few pairs of times; in files of its own.
+        quick: one seed of the toy, few pairs of times, few examples and items; in files of its own.
         parts: of PARTS; none means all.
         say: shows progress.
 
@@ -58,6 +67,8 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say) -> dict[str, Any]:
     rows = Rows(RAW / f"{name}.jsonl")
     for part in parts or tuple(PARTS):
         PARTS[part](rows, quick, say)
+    if not quick and (html := fusion_real.page(rows.all())):
+        PAGE.write_text(html, encoding="utf-8")
     command = (
         "labwright bench fusion" + (f" --parts {','.join(parts)}" if parts else "") + (" --quick" if quick else "")
     )

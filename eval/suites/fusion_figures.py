@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from labwright.eval.suites.figures import Row, bootstrap, figure
+from labwright.eval.suites.fusion_scores import judge_figures, real_figures, run_figures
 from labwright.eval.suites.fusion_toy import GAMMAS, NAMES
 
 
@@ -108,5 +109,13 @@ def bootstrap_median(
     return round(medians[int(0.025 * resamples)], 4), round(medians[int(0.975 * resamples) - 1], 4)
 
 
-MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (_toy_shares, _toy_gammas, _times, _memory)
+MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
+    _toy_shares,
+    _toy_gammas,
+    _times,
+    _memory,
+    judge_figures,
+    real_figures,
+    run_figures,
+)
 """One maker a kind of measurement; each takes all rows and reads those of its kinds."""

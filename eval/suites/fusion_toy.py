@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from labwright.models.training.examples import Example, TrainingData
 
 NAMES = ("helpful", "harmless", "honest")
-SEEDS = (0, 1, 2, 3, 4)
-GAMMAS = (0.0, 0.01, 0.1, 1.0)
-"""Dials of one expert, in rising order."""
+SEEDS = (1, 2, 3, 4, 5)
+"""Seed 0 served to set the steps of the fusion and the dials, so it is not measured on."""
+GAMMAS = (0.0, 0.001, 0.01, 0.1)
+"""Dials of one expert, in rising order; at 1 nothing is left of the drift, so that no order can be seen."""
 GATE = 1.0
 """lambda where the gating loss is on."""
 WORDS, LENGTH, TRAIN, HELDOUT = 16, 4, 96, 32
 """Words there are, words of a prompt, examples of a property that are trained on and measured on."""
 LAYERS, HIDDEN = 3, 64
-BASE_STEPS, ALIGN_STEPS, FUSE_STEPS = 60, 40, 150
+BASE_STEPS, ALIGN_STEPS, FUSE_STEPS = 60, 40, 300
 
 
 def toy_rows(seed: int, wanted: Sequence[str], say: Callable[[str], None]) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from labwright.config import Config, load_config
+from labwright.config import load_config
 from labwright.eval.damage_series import damage_rows
 from labwright.eval.judge_labels import Annotations, checked
 from labwright.eval.judge_reliability import reliability
@@ -124,8 +124,7 @@ def _ask(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> N
     damaged = [d for d in judge_damage.damages(good, quick=quick) if not rows.has("damage_judge", _name(d))]
     if not (missing or damaged):
         return
-    name, table = load_config().backend_of("judge")
-    backends = Backends(Config(backends={name: table}))  # only the judge's is opened
+    backends = Backends(load_config(), roles=("judge",))
     try:
         with tempfile.TemporaryDirectory() as scratch:
             session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), 0)

@@ -79,7 +79,8 @@ class Router(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (the base class names it so)
         """Logits (..., K), float32, of hidden states (..., hidden)."""
-        return nn.functional.linear(input.float(), self.weight.float())
+        with torch.autocast(input.device.type, enabled=False):  # it would take both to bfloat16
+            return nn.functional.linear(input.float(), self.weight.float())
 
 
 class Mixture(nn.Module):

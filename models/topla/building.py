@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,11 @@ from labwright.models.topla.pruning import (
     prune_all,
     prune_genetic,
 )
+from labwright.models.topla.quality import confusion, macro_f1
+from labwright.models.topla.recipe import Joining
 from labwright.models.topla.saved import Calibration, calibration
 from labwright.models.topla.weighted import Clean, Weighted, checked_scores, fit
 
-Joining = Literal["linear pool", "trained network"]
 FOLDS = 5
 RESAMPLES = 2_000
 LEAST_WEIGHT = 1e-3
@@ -78,9 +78,7 @@ def build(  # noqa: PLR0913  (what to choose from, and how)
     given = checked_scores(scores)
     if len(names) != given.shape[1]:
         raise MetricUndefined(f"{len(names)} names for {given.shape[1]} members")
-    said = given.argmax(axis=2)
-    search = prune_all if given.shape[1] <= MOST_EXHAUSTIVE else prune_genetic
-    pruning = search(said, key, weights)
+    pruning = prune(given, key, weights)
     table = pruning.best(top)
     chosen = list(table[0].members)
     ours = given[:, chosen]
@@ -97,6 +95,17 @@ def build(  # noqa: PLR0913  (what to choose from, and how)
         correlation=pruning.correlation(),
         pruning=pruning,
     )
+
+
+def prune(scores: Floats, key: NDArray[np.int64], weights: Weights = EVENLY) -> Pruning:
+    """Score every subset of the members, or search them where they are too many; arguments as of `build`."""
+    search = prune_all if scores.shape[1] <= MOST_EXHAUSTIVE else prune_genetic
+    return search(scores.argmax(axis=2), key, weights)
+
+
+def majority_share(key: NDArray[np.int64]) -> float:
+    """Accuracy of always giving the most frequent answer of these rows."""
+    return float(np.bincount(key).max() / len(key))
 
 
 def pool_weights(scores: Floats, key: NDArray[np.int64]) -> Floats:
@@ -136,6 +145,8 @@ class Quality:
     high: float
     """95 % percentile interval of the accuracy, rows resampled."""
     macro_f1: float
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows of the right answer, columns of the given one, counts."""
     right: tuple[bool, ...]
 
 
@@ -198,12 +209,10 @@ def compare(
 def _measure(key: NDArray[np.int64], options: int, seed: int) -> Callable[[NDArray[np.int64]], Quality]:
     def quality(said: NDArray[np.int64]) -> Quality:
         right = said == key
-        return Quality(
-            float(right.mean()),
-            *_interval(right.astype(float), seed),
-            macro_f1(said, key, options),
-            tuple(map(bool, right)),
-        )
+        table = confusion(said, key, options)
+        counts = tuple(tuple(map(int, row)) for row in table)
+        low, high = _interval(right.astype(float), seed)
+        return Quality(float(right.mean()), low, high, macro_f1(table), counts, tuple(map(bool, right)))
 
     return quality
 
@@ -212,13 +221,3 @@ def _interval(values: Floats, seed: int) -> tuple[float, float]:
     rows = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.quantile(values[rows].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
-
-
-def macro_f1(said: NDArray[np.int64], key: NDArray[np.int64], options: int) -> float:
-    """Mean F1 over the labels that occur in the key or are said."""
-    scores = []
-    for label in range(options):
-        hits, given, wanted = ((said == label) & (key == label)).sum(), (said == label).sum(), (key == label).sum()
-        if given + wanted:
-            scores.append(2 * hits / (given + wanted))
-    return float(np.mean(scores))

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from labwright.errors import WrongUse
 
+T = TypeVar("T", bound=BaseModel)
 MOST_FAULTS = 3
 """Faults that a message names."""
 
@@ -48,28 +49,42 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         WrongUse: the file cannot be read, a line is no question, an id occurs twice, or label sets differ.
     """
+    return checked(read_lines(path, Question, "questions"), str(path))
+
+
+def read_lines(path: Path, kind: type[T], what: str) -> list[T]:
+    """Read JSON lines of one kind.
+
+    Args:
+        path: the file.
+        kind: what a line is.
+        what: what the file holds, for messages.
+
+    Raises:
+        WrongUse: the file cannot be read, holds none, or a line is none; the first faults are named.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # JSON texts may hold other line separators
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUse(f"{path}: cannot be read: {error}") from error
+        raise WrongUse(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     found, faults = [], []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                found.append(Question.model_validate(json.loads(line)))
+                found.append(kind.model_validate(json.loads(line)))
             except (json.JSONDecodeError, ValidationError) as error:
                 faults.append(f"line {number}: {_words(error)}")
     if faults:
         more = f" and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
         raise WrongUse(f"{path}: {'; '.join(faults[:MOST_FAULTS])}{more}")
     if not found:
-        raise WrongUse(f"{path}: holds no questions")
-    return checked(found, str(path))
+        raise WrongUse(f"{path}: holds no {what}")
+    return found
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'question'}: {e['msg']}" for e in error.errors()[:2])
+        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the line'}: {e['msg']}" for e in error.errors()[:2])
     return str(error)
 
 

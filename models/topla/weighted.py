@@ -186,14 +186,14 @@ def fit(scores: ArrayLike, labels: ArrayLike, settings: Released | Clean = Clean
     if len(given) < given.shape[1]:
         raise MetricUndefined(f"{len(given)} rows are fewer than {given.shape[1]} members")
     targets = torch.tensor(key.astype(np.int64))
-    with _one_thread():
+    with one_thread():
         if isinstance(settings, Released):
             return _fit_released(given, targets, settings)
         return _fit_clean(given, targets, settings)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Several threads on matrices of this size spend their time waiting for one another."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

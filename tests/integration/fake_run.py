@@ -49,7 +49,7 @@ def materials(folder: Path, *, delay_s: float = 0.0, sandbox: FakeSandbox | None
         store.save_record(RunRecord(id=store.id, objective=objective, status="running"))
     log = CallLog(folder / "calls.sqlite", more.get("budget", Budget()), more.get("allowance"))
     rules = more.get("only") or RULES + more.get("rules", [])
-    chat = ScriptedChat(rules=rules, delay_s=delay_s, log_path=folder / "requests.jsonl")
+    chat = more.get("chat") or ScriptedChat(rules=rules, delay_s=delay_s, log_path=folder / "requests.jsonl")
     session = {role: Session(role=role, backend="scripted", chat=chat, log=log) for role in ROLES}
     workflow = more.get("workflow", "rules_only" if more.get("rules_only") else "labwright")
     return Materials(

@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fake_run import materials
+from fake_run import RULES, materials
 from fakes import FakeSandbox
 
 from labwright.domain import Protocol, Report, TaskResult
 from labwright.errors import BudgetExhausted, WrongUse
 from labwright.eval.suites.run_row import largest_checkpoint
 from labwright.models.calls import Budget
+from labwright.models.scripted import ScriptedChat
+from labwright.models.topla.chat import EnsembleChat
+from labwright.models.topla.members import Member
 from labwright.tools.evidence import is_verbatim
 from labwright.workflows.control import invoke
 from labwright.workflows.data import data_folder
@@ -61,6 +64,20 @@ def ended(tmp_path_factory) -> Ended:
     started = time.monotonic()
     status = invoke(m, review=False)
     return Ended(m, folder, status, time.monotonic() - started)
+
+
+def test_an_ensemble_plays_every_role_and_the_run_says_who_was_left_out(tmp_path, ended):
+    class Gone(ScriptedChat):
+        def _generate(self, *args, **kwargs):
+            raise RuntimeError("gone")
+
+    members = [Member("a", ScriptedChat(rules=RULES)), Member("b", ScriptedChat(rules=RULES)), Member("c", Gone())]
+    m = materials(tmp_path, chat=EnsembleChat(members=members))
+    assert invoke(m, review=False) == "done"
+    assert m.log.notes() == (*ended.m.log.notes(), "scripted: member c was left out: RuntimeError: gone")
+    assert m.log.shares() == ended.m.log.shares()
+    assert m.log.totals().prompt_tokens == 2 * ended.m.log.totals().prompt_tokens
+    assert {r.level for r in results(tmp_path).values()} == {3}
 
 
 def test_a_run_ends_in_a_protocol_with_resolved_references_and_verified_tasks(ended):

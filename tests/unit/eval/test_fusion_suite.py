@@ -97,6 +97,6 @@ def test_conditions_name_every_dial_once() -> None:
 
 
 def test_an_unknown_part_is_refused() -> None:
-    assert list(PARTS) == ["toy", "speed"]
-    with pytest.raises(WrongUse, match="any of toy, speed"):
+    assert list(PARTS) == ["toy", "speed", "real", "run"]
+    with pytest.raises(WrongUse, match="any of toy, speed, real, run"):
         measure(quick=True, parts=["nonsense"], say=print)

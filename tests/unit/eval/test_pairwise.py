@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from labwright.eval.pairwise import WORSE, Answered, known_pairs, prefer
+from labwright.eval.pairwise import WORSE, Answered, against, known_pairs, prefer
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
 from labwright.models.scripted import ScriptedChat
@@ -44,6 +44,26 @@ def test_equal_answers_are_a_tie_without_a_question(tmp_path):
     judge = session(tmp_path)
     assert prefer(judge, "Explain.", "the  same\n", "the same").points == 0.5
     assert judge.chat.seen == []
+
+
+def test_several_answers_are_held_against_one_reference_that_comes_first_in_a_row(tmp_path):
+    judge = session(
+        tmp_path,
+        {"match": r"(?s)Answer A:.*good.*Answer B:", "probabilities": {"A": 0.9, "B": 0.1}},
+        {"match": r"(?s)Answer B:.*good", "probabilities": {"A": 0.2, "B": 0.8}},
+        {"match": ".", "probabilities": {"A": 0.5, "B": 0.5}},
+    )
+    answers = {"x": "a good one", "y": "a poor one", "z": "a good one", "w": "the reference"}
+    made = against(judge, "Explain.", "the reference", answers)
+    assert {name: p.points for name, p in made.items()} == {"x": 1, "y": 0.5, "z": 1, "w": 0.5}
+    assert made["x"] == made["z"]
+    firsts = [text.split("Answer A:")[1].split("Answer B:")[0] for text in judge.chat.seen]
+    assert ["reference" in first for first in firsts] == [
+        True,
+        True,
+        False,
+        False,
+    ]  # equal answers are asked about once
 
 
 def test_answers_stand_inside_fences_that_they_cannot_close(tmp_path):

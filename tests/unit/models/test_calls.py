@@ -147,3 +147,20 @@ def test_notes_keep_their_order_and_are_said_once(path: Path) -> None:
         log.note(text)
     log.close()
     assert CallLog(path).notes() == ("z", "a", "it's; drop table notes --")
+
+
+def test_shares_by_role_count_what_each_role_was_asked_for(path: Path) -> None:
+    log = CallLog(path)
+    log.add("a", call(role="design"), {"text": "", "top": []})
+    log.add("b", call(role="design"), {"text": "", "top": []})
+    log.add("c", call(role="reviewer"), {"text": "", "top": []})
+    log.decide("a", "model", 3)
+    log.decide("b", "fallback", 2)
+    log.decide("c", "fallback")
+    log.decide("no call stands behind this one", "person", 9)
+    found = log.shares_by_role()
+    assert {role: (s.model, s.fallback, s.person) for role, s in found.items()} == {
+        "design": (3, 2, 0),
+        "reviewer": (0, 1, 0),
+    }
+    assert found["design"].model_share == 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from labwright.models.local import LocalChat, local_chat
 from labwright.models.remote import openai_chat
 from labwright.models.scripted import ScriptedChat
 from labwright.models.serving import MOST_BYTES, Turns, key_of, make_app
+from labwright.models.topla.chat import EnsembleChat
+from labwright.models.topla.members import Member
 
 KEY = "sesame-open"
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which genes?"}]
@@ -247,3 +250,24 @@ def test_a_port_that_is_taken_is_one_line(command):
         done = subprocess.run([*command, port], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"port {port} of 127.0.0.1 cannot be bound" in done.stderr
+
+
+def test_an_ensemble_is_served_as_one_model():
+    odds = [{"yes": 0.9, "no": 0.1}, {"yes": 0.2, "no": 0.8}]
+    closed = [ScriptedChat(rules=[{"match": ".", "probabilities": o}]) for o in odds]
+    written = [ScriptedChat(rules=[{"match": "drafts of", "reply": "both"}, {"match": ".", "reply": r}]) for r in "ab"]
+    for chats, asked in ((closed, {"logprobs": True, "top_logprobs": 2, "max_tokens": 1}), (written, {})):
+        with served(EnsembleChat(members=[Member(n, c) for n, c in zip("ab", chats, strict=True)])) as url:
+            client = openai.OpenAI(base_url=url, api_key=KEY, max_retries=0)
+            whole = client.chat.completions.create(model="m", messages=ASKED, **asked)
+            pieces = list(client.chat.completions.create(
+                model="m", messages=ASKED, stream=True, stream_options={"include_usage": True}, **asked))  # fmt: skip
+        choice = whole.choices[0]
+        if asked:
+            assert (choice.logprobs.content[0].token, choice.message.content) == ("yes", "yes")
+            assert math.exp(choice.logprobs.content[0].logprob) == pytest.approx(0.55)
+        said = "".join(c.delta.content or "" for p in pieces for c in p.choices)
+        assert said == choice.message.content == ("yes" if asked else "both")
+        assert [c.finish_reason for p in pieces for c in p.choices if c.finish_reason] == ["stop"]
+        assert pieces[-1].usage == whole.usage
+        assert whole.usage.prompt_tokens > 0

@@ -154,7 +154,7 @@ def test_closing_closes_each_backend_once(tmp_path):
     closed: list[str] = []
     backends = Backends(Config(backends={"a": script(tmp_path, "a")}))
     for name in ("a", "b"):
-        backends._opened[name] = Backend(
+        backends._open._opened[name] = Backend(
             name, BackendConfig(kind="scripted"), ScriptedChat(), {}, lambda n=name: closed.append(n)
         )
     backends.close()

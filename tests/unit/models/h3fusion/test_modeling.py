@@ -116,6 +116,19 @@ def test_the_configuration_is_found_by_its_type_and_checked(tmp_path: Path) -> N
         mixture().set_top_k(0)
 
 
+def test_the_router_is_computed_in_float32_under_autocast() -> None:
+    model = mixture()
+    wanted = model(IDS, output_router_logits=True).router_logits[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        router = model.mixtures[0].router
+        x = torch.randn(3, 32)
+        given = router(x)
+        whole = model(IDS, output_router_logits=True).router_logits[0]
+    assert given.dtype == whole.dtype == torch.float32
+    assert torch.equal(given, x @ router.weight.T)
+    torch.testing.assert_close(whole, wanted, atol=0.1, rtol=0.1)  # only what comes before it was rounded
+
+
 def test_the_router_stays_in_float32(tmp_path: Path) -> None:
     mixture().save_pretrained(tmp_path)
     half = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)

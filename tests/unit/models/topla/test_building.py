@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from labwright.errors import MetricUndefined
-from labwright.models.topla.building import build, compare, linear_pool, macro_f1, pool_weights
+from labwright.models.topla.building import build, compare, linear_pool, pool_weights
 from labwright.models.topla.pruning import Weights
+from labwright.models.topla.quality import confusion, macro_f1
 
 NAMES = ["weak", "one", "two", "twin of one", "noise"]
 
@@ -75,7 +76,11 @@ def test_pool_weights_and_macro_f1_by_hand():
     weights = pool_weights(scores, key)
     assert weights.tolist() == pytest.approx([0.5, 0.001])
     assert linear_pool(scores, np.array([3.0, 1.0]))[0] == pytest.approx([0.7, 0.3])
-    assert macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]), 3) == pytest.approx((2 / 3 + 2 / 3) / 2)
+    table = confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
+    assert table.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert macro_f1(table) == pytest.approx((2 / 3 + 2 / 3) / 2)  # the third answer is neither right nor given
+    with pytest.raises(MetricUndefined):
+        macro_f1(np.zeros((3, 3)))
 
 
 def test_too_little_to_choose_on_is_refused():

@@ -14,14 +14,20 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, ConfigDict
 
 from labwright.errors import ModelMissing
-from labwright.models.ask import Prompt, Session, ask, choose, score
+from labwright.models.ask import Prices, Prompt, Session, ask, choose, score
 from labwright.models.calls import CallLog
+from labwright.models.reply import send
 from labwright.models.scripted import ScriptedChat
 from labwright.models.topla.chat import EnsembleChat
 from labwright.models.topla.members import Member
 from labwright.models.topla.weighted import fit
 
 CLOSED = {"logprobs": True, "top_logprobs": 20, "max_tokens": 1}
+
+
+def closed(chat, *labels):
+    """The reply to a closed question, asked as models/ask.py asks it."""
+    return send(chat, "e", [HumanMessage("Is it?")], CLOSED, labels)
 
 
 class Failing(BaseChatModel):
@@ -100,20 +106,41 @@ def trained():
     return fit(scores, key)
 
 
-def test_a_trained_network_decides_where_all_speak_of_its_labels():
+def test_a_trained_network_decides_where_its_labels_are_the_answers():
     chat = ensemble(says(yes=0.8, no=0.2), says(yes=0.2, no=0.8), trained=trained(), labels=("yes", "no"))
-    message = chat.invoke([HumanMessage("Is it?")], **CLOSED)
+    message = closed(chat, "no", "yes")  # a seed permutes the order of the answers
     assert message.content == "no"
     assert shares(message)["no"] > 0.9
     assert message.response_metadata["ensemble"]["decided_by"] == "trained network"
     assert sum(shares(message).values()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("other", [says(**{"1": 0.7, "2": 0.3}), Failing()], ids=["other answers", "a member fails"])
-def test_otherwise_the_pool_decides(other):
+@pytest.mark.parametrize(
+    ("other", "labels"),
+    [
+        (says(yes=0.2, no=0.8), ("yes", "no", "maybe")),
+        (says(**{"1": 0.7, "2": 0.3}), ("yes", "no")),
+        (Failing(), ("yes", "no")),
+        (says(yes=0.2, no=0.8), ()),
+    ],
+    ids=["other answers are asked for", "a member speaks of something else", "a member fails", "answers unknown"],
+)
+def test_otherwise_the_pool_decides(other, labels):
     chat = ensemble(says(yes=0.8, no=0.2), other, trained=trained(), labels=("yes", "no"))
-    message = chat.invoke([HumanMessage("Is it?")], **CLOSED)
-    assert message.response_metadata["ensemble"]["decided_by"] == "linear pool"
+    assert closed(chat, *labels).response_metadata["ensemble"]["decided_by"] == "linear pool"
+
+
+def test_among_known_answers_each_members_probabilities_are_normalised_first():
+    chat = ensemble(says(Yes=0.06, no=0.02, perhaps=0.9), says(yes=0.4, no=0.6), says(fish=0.9))
+    message = closed(chat, "yes", "no")
+    assert shares(message) == pytest.approx({"yes": (0.75 + 0.4) / 2, "no": (0.25 + 0.6) / 2})
+    assert message.response_metadata["ensemble"]["left_out"] == {"c": "no probability of the answers"}
+
+
+def test_when_no_member_speaks_of_the_answers_whoever_asks_falls_back(tmp_path):
+    made = session(tmp_path, ensemble(says(fish=0.9), says(fowl=0.8)))
+    said = choose(made, Prompt("p", "h", "s", "u"), ("yes", "no"), fallback={"yes": 0.3, "no": 0.7})
+    assert (said.decided_by, said.value) == ("fallback", {"yes": 0.3, "no": 0.7})
 
 
 def test_a_member_that_fails_is_left_out_with_a_note_and_the_rest_count_whole():
@@ -129,6 +156,34 @@ def test_a_slow_member_is_left_out_after_its_time():
     assert time.monotonic() - started < 2
     assert message.content == "done"
     assert message.response_metadata["ensemble"]["left_out"] == {"b": "no answer within 0.5 s"}
+
+
+def test_a_member_that_hangs_costs_its_time_once_and_comes_back_when_it_is_free():
+    chat = ensemble(writes("done"), Slow(seconds=1.5), timeout_s=0.5)
+    chat.invoke([HumanMessage("Write.")])
+    started = time.monotonic()
+    message = chat.invoke([HumanMessage("Write.")])
+    assert time.monotonic() - started < 0.4
+    assert message.response_metadata["ensemble"]["left_out"]["b"].startswith("still busy")
+    time.sleep(1.3)
+    again = chat.invoke([HumanMessage("Write.")])
+    assert again.response_metadata["ensemble"]["left_out"] == {"b": "no answer within 0.5 s"}
+
+
+def test_time_counts_from_a_members_own_start():
+    chats = [Slow(seconds=0.3), Slow(seconds=0.3), Slow(seconds=0.3)]
+    members = [Member("abc"[i], c, computes_here=True) for i, c in enumerate(chats)]
+    message = EnsembleChat(members=members, timeout_s=0.6).invoke([HumanMessage("Write.")])
+    assert message.response_metadata["ensemble"]["left_out"] == {}
+
+
+def test_members_cost_what_each_of_them_asks_and_the_record_holds_who_was_left_out(tmp_path):
+    dear = Member("dear", says(yes=0.9, no=0.1), prices=Prices(1000.0, 0.0))
+    cheap = Member("cheap", says(yes=0.5, no=0.5), prices=Prices(10.0, 0.0))
+    made = session(tmp_path, EnsembleChat(members=[dear, cheap, Member("gone", Failing())]))
+    choose(made, Prompt("p", "h", "one", "two three"), ("yes", "no"), fallback={"yes": 0.5, "no": 0.5})
+    assert made.log.totals().usd == pytest.approx(3 * 1010 / 1e6)
+    assert made.log.notes() == ("topla: member gone was left out: RuntimeError: out of memory",)
 
 
 def test_no_member_at_all_is_a_missing_model(tmp_path):
@@ -155,10 +210,40 @@ def test_the_named_or_weightiest_member_fuses_and_another_when_it_is_missing():
     assert ensemble(*chats, fuser="c").invoke("Write.").content == "by a"
 
 
+class Once(ScriptedChat):
+    """Answers its first call and fails from then on."""
+
+    def _generate(self, *args, **kwargs):
+        if self.seen:
+            raise RuntimeError("gone")
+        return super()._generate(*args, **kwargs)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fuser_that_fails_gives_way_to_the_next_and_at_last_to_a_draft(stream):
+    def once(reply):
+        return Once(rules=[{"match": ".", "reply": reply}])
+
+    def said(chat):
+        if not stream:
+            return chat.invoke("Write.")
+        whole, *rest = chat.stream("Write.")
+        for chunk in rest:
+            whole += chunk
+        return whole
+
+    message = said(ensemble(once("one"), writes("two", fused="by b")))
+    assert (message.content, message.response_metadata["ensemble"]["decided_by"]) == ("by b", "b")
+    assert message.response_metadata["ensemble"]["left_out"] == {"a": "as the fuser, RuntimeError: gone"}
+    message = said(ensemble(once("one"), once("two"), weights={"b": 2}))
+    assert (message.content, message.response_metadata["ensemble"]["decided_by"]) == ("two", "draft of b")
+
+
 def test_drafts_that_agree_are_the_answer_and_nobody_is_asked_again():
     chats = [writes("the  same"), writes("the same")]
     assert ensemble(*chats).invoke("Write.").content == "the  same"
-    assert [len(c.seen) for c in chats] == [1, 1]
+    assert "".join(str(c.text) for c in ensemble(*chats).stream("Write.")) == "the  same"
+    assert [len(c.seen) for c in chats] == [2, 2]
 
 
 def test_tokens_of_all_calls_are_added_up():
@@ -187,8 +272,8 @@ def test_structured_answers_reach_the_members_and_the_fuser(tmp_path):
     assert json.loads(made.content) == {"gene": "MDM2"}
 
 
-@pytest.mark.parametrize(("at_once", "expected"), [(1, 1), (3, 3)])
-def test_members_work_side_by_side_only_where_they_may(at_once, expected):
+@pytest.mark.parametrize(("here", "expected"), [(True, 1), (False, 3)])
+def test_members_that_share_the_cores_work_one_after_the_other(here, expected):
     working, most, lock = 0, 0, threading.Lock()
 
     class Counting(ScriptedChat):
@@ -203,7 +288,7 @@ def test_members_work_side_by_side_only_where_they_may(at_once, expected):
             return super()._generate(*args, **kwargs)
 
     chats = [Counting(rules=[{"match": ".", "reply": "same"}]) for _ in range(3)]
-    ensemble(*chats, at_once=at_once).invoke("Write.")
+    EnsembleChat(members=[Member("abc"[i], c, here) for i, c in enumerate(chats)]).invoke("Write.")
     assert most == expected
 
 
