@@ -13,7 +13,7 @@ ALONE := docker or embedded or bubblewrap
 REQUIRED := LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-safety-real bench-vision engine bubblewrap image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-safety-real bench-vision bench-web engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -41,7 +41,7 @@ lint: venv-dev  ## Style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-vision  ## Every benchmark there is
+bench: bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-vision bench-web  ## Every benchmark there is
 
 bench-run: venv engine image models  ## The main job, measured; writes docs/benchmarks/run.json
 	mkdir -p docs/benchmarks/raw
@@ -103,6 +103,13 @@ bench-safety-real: models-test  ## The same on a model of 135 million weights, a
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench safety --parts real --json > docs/benchmarks/safety.json.new
 	mv docs/benchmarks/safety.json.new docs/benchmarks/safety.json
+	$(LABWRIGHT) bench publish
+
+# Needs Chromium too (apt-get install chromium).
+bench-web: venv-dev  ## The web page, measured; writes docs/benchmarks/web.json
+	mkdir -p docs/benchmarks/raw
+	$(LABWRIGHT) bench web --json > docs/benchmarks/web.json.new
+	mv docs/benchmarks/web.json.new docs/benchmarks/web.json
 	$(LABWRIGHT) bench publish
 
 venv: $(VENV)/.installed  ## The environment of a user

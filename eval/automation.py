@@ -17,7 +17,7 @@ from labwright.eval.report_parts import kept
 from labwright.eval.task_levels import Unit, units_of
 from labwright.tools.full_text import Wanted
 
-KINDS: tuple[Literal["approve", "edit", "reject"], ...] = ("approve", "edit", "reject")
+KINDS: tuple[Literal["approve", "edit", "send_back", "reject"], ...] = ("approve", "edit", "send_back", "reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Automation:
     unaided: int
     """Of these, at level 3 without a human action before them."""
     interventions: dict[str, int]
-    """approve, edit and reject, each with its number."""
+    """approve, edit, send_back and reject, each with its number."""
     edited_steps: int
     """Steps of the protocol that a person changed or added."""
     reviews: tuple[StageReviews, ...]
@@ -154,6 +154,6 @@ def _of(hits: int, n: int, what: str) -> str:
 
 
 def _interventions(found: Automation) -> str:
-    done = [f"{kind} {n}" for kind, n in found.interventions.items() if n]
+    done = [f"{kind.replace('_', ' ')} {n}" for kind, n in found.interventions.items() if n]
     changed = f"; {found.edited_steps} steps edited" if found.interventions["edit"] else ""
     return (", ".join(done) or "none") + changed

@@ -13,7 +13,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from labwright.eval import report_summary as summary
@@ -70,6 +70,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "operator_choices": files.choices("analyses.json"),
         "reviews": reviews,
         "tasks": tasks,
+        "files_at": "",
         "verdict": summary.verdict(record, protocol, tasks),
         "decided": summary.decisions(record, files.decided()),
         "over_rules": summary.over_rules(summary.packaged_benchmark()),
@@ -83,12 +84,25 @@ def _content(files: RunFiles) -> dict[str, Any]:
 
 @cache
 def _environment() -> Environment:
-    folder = package_files("labwright.eval").joinpath("templates")
+    return report_environment(FunctionLoader(report_template))
+
+
+def report_template(name: str) -> str:
+    """Source of one of the report's templates."""
+    return package_files("labwright.eval").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def report_environment(loader: BaseLoader) -> Environment:
+    """Where templates of a run are rendered: everything is escaped, and an unknown name is an error.
+
+    Args:
+        loader: finds the templates; the web page adds its own to the report's.
+    """
     environment = Environment(
-        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_showable,
+        finalize=showable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -103,7 +117,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _showable(value: Any) -> Any:
+def showable(value: Any) -> Any:
     """Text without characters that HTML forbids or that disguise; markup made by the template stays."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value

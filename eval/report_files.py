@@ -36,6 +36,13 @@ group by json_extract(c.record, '$.role'), json_extract(c.record, '$.prompt'), d
 """
 
 
+SPENT = """
+select count(*), coalesce(sum(json_extract(record, '$.evaluated_tokens')), 0),
+  coalesce(sum(json_extract(record, '$.generated_tokens')), 0), coalesce(sum(json_extract(record, '$.usd')), 0.0)
+from calls
+"""
+
+
 class Choice(BaseModel):
     """A data set or an analysis that was considered."""
 
@@ -55,6 +62,16 @@ class Decided:
     role: str
     prompt: str
     by: dict[Decider, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Sums over the calls of a run."""
+
+    calls: int
+    evaluated_tokens: int
+    generated_tokens: int
+    usd: float
 
 
 @dataclass(slots=True)
@@ -152,6 +169,14 @@ class RunFiles:
 
     def decided(self) -> list[Decided]:
         """Who decided the values that each prompt asked for; empty when there is no readable log."""
+        return _by_prompt(self._logged(DECISIONS))
+
+    def spent(self) -> Spent:
+        """What the calls of the run have used so far; of nothing when there is no readable log."""
+        rows = self._logged(SPENT)
+        return Spent(*rows[0]) if rows else Spent(0, 0, 0, 0.0)
+
+    def _logged(self, query: str) -> list[Any]:
         path = self.folder / "calls.sqlite"
         if not path.is_file():
             return []
@@ -162,13 +187,12 @@ class RunFiles:
             how = "mode=ro" if live else "mode=ro&immutable=1"
             db = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
             try:
-                rows = db.execute(DECISIONS).fetchall()
+                return db.execute(query).fetchall()
             finally:
                 db.close()
         except sqlite3.Error as error:
             self.faults.append(f"calls.sqlite: {error}")
             return []
-        return _by_prompt(rows)
 
     def _all(self, kind: type[T], folder: str) -> list[T]:
         names = sorted(path.name for path in (self.folder / folder).glob("*.json"))

@@ -162,6 +162,10 @@ class Source:
     """Where it is read; empty when it does not resolve."""
     fault: str
     """Why it supports nothing; empty when it does."""
+    paper: str = ""
+    """Id of the paper in which it is read; empty when it does not resolve."""
+    quote: str = ""
+    """Anchor of its first quote that holds, in the paper's stored document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,9 @@ def _resolved(ref: Ref, found: Literature) -> list[Source]:
         return [Source(f"{title}, {ref.part}", "", "does not resolve to anything that was read")]
     if not ref.steps:
         fault = "" if any(step.supported for step in part.steps) else "none of its quotes is in the document"
-        return [Source(f"{title}, {ref.part} ({part.part.title})", part.anchor, fault)]
+        return [
+            Source(f"{title}, {ref.part} ({part.part.title})", part.anchor, fault, ref.paper, _first_quote(part.steps))
+        ]
     steps = {step.step.id: step for step in part.steps}
     sources = []
     for name in ref.steps:
@@ -224,8 +230,13 @@ def _resolved(ref: Ref, found: Literature) -> list[Source]:
             sources.append(Source(label, "", "does not resolve to anything that was read"))
         else:
             fault = "" if step.supported else "none of its quotes is in the document"
-            sources.append(Source(f"{label} ({_short(step.step.details)})", step.anchor, fault))
+            label = f"{label} ({_short(step.step.details)})"
+            sources.append(Source(label, step.anchor, fault, ref.paper, _first_quote([step])))
     return sources
+
+
+def _first_quote(steps: Sequence[StepRead]) -> str:
+    return next((quote.anchor for step in steps for quote in step.quotes if quote.status == "verified"), "")
 
 
 def _short(text: str, most: int = 70) -> str:

@@ -17,6 +17,7 @@ from labwright.eval.report_parts import Literature, ReviewTable
 from labwright.eval.report_tasks import TaskView
 
 STATUS = {
+    "queued": "Queued; it begins when the runs before it have ended",
     "running": "Running; this report shows what is there so far",
     "waiting_for_review": "Waiting for a person to review the protocol; no analysis has been run",
     "done": "Done",

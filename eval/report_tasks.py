@@ -122,10 +122,11 @@ class TaskView:
 
 def task_views(files: RunFiles) -> list[TaskView]:
     """Every task of the run, in the order of the protocol."""
-    return [_task_view(files, task) for task in files.tasks()]
+    return [task_view(files, task) for task in files.tasks()]
 
 
-def _task_view(files: RunFiles, planned: Task) -> TaskView:
+def task_view(files: RunFiles, planned: Task) -> TaskView:
+    """One task, as the list of tasks plans it."""
     task, result = files.task_as_run(planned), files.result(planned.id)
     contract = OPERATORS.get(task.operator)
     best = max(result.attempts, key=lambda a: (a.level, a.number)) if result and result.attempts else None

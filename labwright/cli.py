@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from labwright.cli_compared import check_run, show_difference
 from labwright.cli_corpus import corpus_app
 from labwright.cli_ensemble import ensemble_app
 from labwright.cli_eval import eval_app
@@ -20,6 +21,7 @@ from labwright.cli_evidence import evidence, quote
 from labwright.cli_fusion import bench_fusion, fuse, merge
 from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
+from labwright.cli_people import cancel, comment, pause, review
 from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_safety import attack, bench_safety, harden
 from labwright.cli_sandbox import sandbox_app
@@ -27,6 +29,7 @@ from labwright.cli_screen import Screen, emit, printable, table
 from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
 from labwright.cli_vision import bench_vision
+from labwright.cli_web import bench_web, serve, users_app
 from labwright.errors import LabwrightError
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
 bench_app.command("safety")(bench_safety)
 bench_app.command("vision")(bench_vision)
+bench_app.command("web")(bench_web)
 models_app.add_typer(ensemble_app, name="ensemble")
 ensemble_app.command("draft")(draft)
 ensemble_app.command("summary")(summary)
@@ -54,6 +58,10 @@ models_app.command("align")(align)
 models_app.command("attack")(attack)
 models_app.command("harden")(harden)
 app.command()(quote)
+for act in (review, comment, pause, cancel):
+    app.command()(act)
+app.command()(serve)
+app.add_typer(users_app, name="users")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -70,6 +78,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Permutes options and samples text.")] = 0,
     review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Begin nothing; say what is missing and what such runs took here.")
+    ] = False,
     workflow: Annotated[
         str, typer.Option(help="labwright, or one to compare with: rules_only, one_shot, react and others.")
     ] = "labwright",
@@ -80,15 +91,20 @@ def run(
     from labwright.config import load_config
     from labwright.domain import Objective
     from labwright.errors import WrongUse
+    from labwright.store import user_name
     from labwright.workflows.baselines import WORKFLOWS
     from labwright.workflows.control import Options, start
 
     if workflow not in WORKFLOWS:
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
+    if check:
+        check_run(loaded, workflow, out, as_json)
+        return
     asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
     with Screen() as screen:
         options = Options(
+            by=user_name(),
             seed=seed,
             review=review,
             workflow=workflow,
@@ -116,6 +132,7 @@ def resume(
     name: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the start of it.")],
     budget_tokens: Annotated[int | None, typer.Option(help="New limit on tokens.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="New limit on seconds.")] = None,
+    only_queued: Annotated[bool, typer.Option("--only-queued", help="Leave it alone unless it is queued.")] = False,
     out: Out = RUNS,
     as_json: Json = False,
 ) -> None:
@@ -124,30 +141,7 @@ def resume(
 
     store = _open(out, name)
     budget: dict[str, float | None] = {"tokens": budget_tokens, "seconds": budget_seconds}
-    _with_screen(lambda options: control.resume(store, options, budget=budget))
-    _result(store, as_json)
-
-
-@app.command()
-def review(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the start of it.")],
-    approve: Annotated[bool, typer.Option("--approve", help="Go on with the protocol as it is.")] = False,
-    edit: Annotated[Path | None, typer.Option(help="Go on with this edited protocol.json.")] = None,
-    reject: Annotated[str, typer.Option(help="End the run, with the reason.")] = "",
-    out: Out = RUNS,
-    as_json: Json = False,
-) -> None:
-    """Decide about the protocol of a run that was started with --review."""
-    from labwright.errors import WrongUse
-    from labwright.workflows import control
-
-    if sum((approve, edit is not None, bool(reject))) != 1:
-        raise WrongUse("labwright review takes one of --approve, --edit FILE and --reject TEXT")
-    store = _open(out, name)
-    if reject:
-        control.reject(store, reject)
-    else:
-        _with_screen(lambda options: control.approve(store, options, edit))
+    _with_screen(lambda options: control.resume(store, options, budget=budget, only_queued=only_queued))
     _result(store, as_json)
 
 
@@ -174,9 +168,24 @@ def runs(out: Out = RUNS, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="RUN")], out: Out = RUNS, as_json: Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="RUN")],
+    archive: Annotated[Path | None, typer.Option(metavar="FILE.zip", help="Also write everything into it.")] = None,
+    against: Annotated[str, typer.Option(metavar="RUN", help="Show what differs from this run.")] = "",
+    out: Out = RUNS,
+    as_json: Json = False,
+) -> None:
     """Show one run: how it ended, its tasks, where the report is."""
-    _result(_open(out, name), as_json)
+    store = _open(out, name)
+    if archive is not None:
+        from labwright.workflows.archive import write_archive
+
+        with archive.open("wb") as stream:
+            write_archive(store, stream)
+    if against:
+        show_difference(store, _open(out, against), as_json)
+    else:
+        _result(store, as_json)
 
 
 @app.command()
@@ -212,8 +221,8 @@ def search(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is here and what is missing, with the command that supplies it."""
-    from labwright.cli_doctor import findings
     from labwright.config import load_config
+    from labwright.workflows.doctor import findings
 
     found = findings(load_config().sandbox)
     if as_json:
@@ -238,12 +247,12 @@ def _with_screen(work: Callable[[Options], None]) -> None:
 
 
 def _result(store: RunStore, as_json: bool) -> None:
-    record = store.record()
-    report = store.folder / "report.html"
+    from labwright.store import described
+
     if as_json:
-        shown: dict[str, Any] = record.model_dump(mode="json")
-        emit({**shown, "folder": str(store.folder.resolve()), "report": str(report.resolve())})
+        emit(described(store))
         return
+    record, report = store.record(), store.folder / "report.html"
     typer.echo(printable(f"run {record.id}: {record.status}{': ' + record.message if record.message else ''}"))
     for task, level in record.tasks.items():
         typer.echo(printable(f"  {task}: level {level} of 3"))

@@ -126,6 +126,13 @@ class LiteratureConfig(_Section):
     """Largest data file that is fetched, MiB; a data set with a larger one is not verified."""
 
 
+class DataConfig(_Section):
+    """`[data]`: which data sets a run may use."""
+
+    allowed: tuple[str, ...] = ()
+    """Ids of `labwright datasets list`; empty allows all."""
+
+
 class IndexConfig(_Section):
     """`[index]`: the literature index on disk."""
 
@@ -159,6 +166,7 @@ class Config(_Section):
     allowance: AllowanceConfig = AllowanceConfig()
     sandbox: SandboxConfig = SandboxConfig()
     literature: LiteratureConfig = LiteratureConfig()
+    data: DataConfig = DataConfig()
     index: IndexConfig = IndexConfig()
     review: ReviewConfig = ReviewConfig()
 

@@ -255,13 +255,36 @@ class Review(Thing):
 class Intervention(Thing):
     """What a person did at the gate between design and analyses."""
 
-    kind: Literal["approve", "edit", "reject"]
+    kind: Literal["approve", "edit", "reject", "send_back"]
     at: str
     """Time in UTC, ISO 8601."""
     detail: str = ""
-    """The reason of a rejection."""
+    """The reasons of a rejection, or of sending it back."""
     steps: tuple[str, ...] = ()
     """Steps of the protocol that an edit changed, added or took out."""
+    by: str = ""
+    """Who did it; empty where nobody was named."""
+    version: int | None = None
+    """Version of the protocol that was decided about; of an edit, the one that it made."""
+
+
+class Comment(Thing):
+    """What a person remarks on a protocol, on one of its parts, or on a step."""
+
+    id: str
+    at: str
+    """Time in UTC, ISO 8601."""
+    by: str
+    text: str
+    part: str = ""
+    """Id of the part; empty for a remark on the whole."""
+    step: str = ""
+    """Id of the step; empty for a remark on the part."""
+    version: int
+    """Version of the protocol that it was made on."""
+    settled_by: str = ""
+    """Who said that it is dealt with; empty while it is open."""
+    settled_at: str = ""
 
 
 class OutputSpec(Thing):
@@ -387,11 +410,13 @@ class RunRecord(Thing):
 
     id: str
     objective: Objective
-    status: Literal["running", "waiting_for_review", "done", "failed", "stopped_by_budget", "interrupted"]
+    status: Literal["queued", "running", "waiting_for_review", "done", "failed", "stopped_by_budget", "interrupted"]
     workflow: str = "labwright"
     message: str = ""
     version: str = ""
     started_at: str = ""
+    started_by: str = ""
+    """Who asked for it; empty where nobody was named."""
     finished_at: str = ""
     seed: int = 0
     papers: tuple[str, ...] = ()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import getpass
 import json
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,12 +24,22 @@ from labwright.errors import DiskFull, RunFailed, WrongUse
 
 T = TypeVar("T", bound=BaseModel)
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+LOOK_S = 1.0
+"""Who takes a run waits so long: another process may only have looked whether it is taken."""
 NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def now() -> str:
     """The time in UTC, ISO 8601, seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def user_name() -> str:
+    """The user of this machine, as records name who acted; empty for one without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that no file lists
+        return ""
 
 
 def file_name(text: str) -> str:
@@ -79,26 +92,30 @@ class RunStore:
         """Path inside the run folder; each part is made a safe file name."""
         return self.folder.joinpath(*(file_name(part) for part in parts))
 
-    def write(self, path: Path, thing: BaseModel | Mapping[str, Any] | list[Any]) -> None:
-        """Write one thing as JSON, atomically."""
+    def write(self, path: Path, thing: BaseModel | Mapping[str, Any] | list[Any], *, durable: bool = False) -> None:
+        """Write one thing as JSON, atomically; a durable one is on the disk when this returns."""
         if isinstance(thing, BaseModel):
             text = thing.model_dump_json(indent=1)
         else:
             text = json.dumps(thing, indent=1, ensure_ascii=False, default=str)
-        self.write_text(path, text + "\n")
+        self.write_text(path, text + "\n", durable=durable)
 
-    def write_text(self, path: Path, text: str) -> None:
-        """Write one text file, atomically.
+    def write_text(self, path: Path, text: str, *, durable: bool = False) -> None:
+        """Write one text file, atomically; a durable one is on the disk when this returns.
 
         Raises:
             DiskFull: the disk is full or the folder cannot be written.
         """
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         with _disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 scratch.write_text(text, encoding="utf-8")
+                if durable:
+                    _to_disk(scratch)
                 scratch.replace(path)
+                if durable:
+                    _to_disk(path.parent)
             finally:
                 scratch.unlink(missing_ok=True)
 
@@ -122,9 +139,35 @@ class RunStore:
         """The run's record."""
         return self.read(self.folder / "record.json", RunRecord)
 
-    def save_record(self, record: RunRecord) -> None:
+    def save_record(self, record: RunRecord, *, durable: bool = False) -> None:
         """Write the run's record."""
-        self.write(self.folder / "record.json", record)
+        self.write(self.folder / "record.json", record, durable=durable)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold what persons write into the run, while it is read, changed and written back.
+
+        Raises:
+            WrongUse: somebody else has held it for ten seconds.
+        """
+        with _disk(self.folder):
+            try:
+                held = FileLock(self.folder / ".persons.lock").acquire(timeout=10)
+            except Timeout as error:
+                raise WrongUse(f"run {self.id} is being changed by somebody else; try again") from error
+        with held:
+            yield
+
+    def is_carried(self) -> bool:
+        """Whether a process works on the run now."""
+        try:
+            with (self.folder / ".lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that look do not see one another
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -135,11 +178,20 @@ class RunStore:
         """
         with _disk(self.folder):
             try:
-                held = FileLock(self.folder / ".lock").acquire(timeout=0)
+                held = FileLock(self.folder / ".lock").acquire(timeout=LOOK_S)
             except Timeout as error:
                 raise WrongUse(f"run {self.id} is being worked on by another process") from error
         with held:
             yield
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -163,3 +215,9 @@ def list_runs(runs: Path) -> list[RunRecord]:
         except (ValidationError, OSError, UnicodeDecodeError):
             continue
     return found
+
+
+def described(store: RunStore) -> dict[str, Any]:
+    """What `labwright show --json` and the page's interface say of a run: its record, its folder, its report."""
+    shown: dict[str, Any] = store.record().model_dump(mode="json")
+    return {**shown, "folder": str(store.folder.resolve()), "report": str((store.folder / "report.html").resolve())}

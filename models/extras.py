@@ -9,6 +9,7 @@ from labwright.errors import SomethingMissing
 EXTRAS = {
     "local": ("torch", "transformers", "peft", "accelerate", "llguidance", "gguf", "sklearn", "pygad"),
     "serve": ("fastapi", "uvicorn"),
+    "web": ("fastapi", "uvicorn", "python_multipart", "argon2"),
 }
 """Extra of pyproject.toml to the modules of it that models need."""
 

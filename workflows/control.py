@@ -1,4 +1,4 @@
-"""Run control: start, resume, review. The command line and the web page stand on these calls."""
+"""Run control: start, queue, resume. The command line and the web page stand on these calls, and on `decisions`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from labwright.config import ROLES, Config, Role, cache_dir
-from labwright.domain import Objective, Protocol, RunRecord, TaskResult
+from labwright.domain import Objective, RunRecord
 from labwright.errors import BudgetExhausted, DiskFull, LabwrightError, WrongUse
 from labwright.models.ask import Session
 from labwright.models.calls import Allowance, Budget, CallLog
 from labwright.models.weights import Progress, silent
 from labwright.safety.objective import check_form, judge_harm
 from labwright.store import RunStore, now
-from labwright.tools.catalogue.catalogue import all_cards
 from labwright.workflows.baselines import RUN_WHILE_DECIDING, Workflow, played
-from labwright.workflows.interventions import changed_steps, record_intervention
+from labwright.workflows.data import allowed_cards
+from labwright.workflows.decisions import REVIEW, forget_sent_back, is_sent_back
+from labwright.workflows.ending import finish
 from labwright.workflows.materials import Materials
-from labwright.workflows.untrusted import kept_passages
+from labwright.workflows.progress import saying, told_node
+from labwright.workflows.stopping import forget_stop, heeding_stop, how_stopped
 
 THREAD = "run"
 RECURSION = 400
+AFTER_REVIEW = "program"
+BEFORE_DESIGN = "choose_analyses"
+"""The node whose successor designs the protocol: where a protocol that was sent back goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class Options:
     """Ours, or one to compare with."""
     literature: Path | None = None
     """Run folder whose papers and reports are taken over instead of searching and reading."""
+    by: str = ""
+    """Who asks for the run."""
     say: Callable[[str], None] = lambda text: None
     """Shows progress."""
     on_stage: Callable[[str, CallLog], None] = lambda stage, log: None
@@ -62,94 +69,139 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
         LabwrightError: as named by its class; the run folder keeps what was finished, and its record
             says how it ended.
     """
+    objective = _checked(objective, options)
+    with _equipment(config, options) as equipment:
+        store = RunStore.create(runs)
+        with store.owned():
+            _written(store, objective, config, options, "running")
+            options.say(f"run {store.id}")
+            _carry(store, config, options, equipment)
+    return store
+
+
+def queue(objective: Objective, config: Config, runs: Path, options: Options) -> RunStore:
+    """Write a run down without beginning it; `labwright resume` does that. It is on the disk when this returns.
+
+    Raises:
+        WrongUse, ObjectiveRefused: as for :func:`start`.
+        DiskFull: the run folder cannot be written.
+    """
+    checked = _checked(objective, options)
+    allowed_cards(config.data.allowed)
+    store = RunStore.create(runs)
+    _written(store, checked, config, options, "queued")
+    return store
+
+
+def _checked(objective: Objective, options: Options) -> Objective:
     if options.review and options.workflow in RUN_WHILE_DECIDING:
         raise WrongUse(f"{options.workflow} runs its analyses while it decides; there is no protocol to review first")
     objective = objective.model_copy(update={"text": check_form(objective.text)})
     judge_harm(objective.brief(), None).enforce()  # conditions and requirements can ask for harm too
-    with _equipment(config, options) as equipment:
-        store = RunStore.create(runs)
-        store.save_record(
-            RunRecord(
-                id=store.id,
-                objective=objective,
-                status="running",
-                workflow=options.workflow,
-                version=version("labwright"),
-                started_at=now(),
-                seed=options.seed,
-            )
-        )
-        store.write(store.folder / "config.json", config)
-        if options.literature is not None:
-            store.write_text(store.folder / "literature.taken", f"{options.literature.resolve()}\n")
-        options.say(f"run {store.id}")
-        _carry(store, config, options, equipment)
-    return store
+    return objective
 
 
-def resume(store: RunStore, options: Options, *, budget: dict[str, float | None] | None = None) -> None:
-    """Carry a stopped run on from its last step; finished calls and tasks are not repeated.
-
-    Raises:
-        WrongUse: the run is done, waits for a review, or is being worked on.
-    """
-    record = store.record()
-    if record.status == "done":
-        raise WrongUse(f"run {store.id} is done; see `labwright show {store.id}`")
-    if record.status == "waiting_for_review":
-        raise WrongUse(f"run {store.id} waits for `labwright review {store.id} --approve`")
-    config = Config.model_validate_json((store.folder / "config.json").read_text(encoding="utf-8"))
-    if budget:
-        update = {k: v for k, v in budget.items() if v is not None}
-        config = config.model_copy(update={"budget": config.budget.model_copy(update=update)})
-    review = (store.folder / "review.wanted").exists()
-    taken = store.folder / "literature.taken"
-    literature = Path(taken.read_text(encoding="utf-8").strip()) if taken.is_file() else None
-    workflow = cast("Workflow", record.workflow)
-    options = replace(options, seed=record.seed, review=review, workflow=workflow, literature=literature)
-    with _equipment(config, options) as equipment:
-        store.save_record(record.model_copy(update={"status": "running", "message": ""}))
-        _carry(store, config, options, equipment)
-
-
-def approve(store: RunStore, options: Options, edited: Path | None = None) -> None:
-    """Approve the protocol, as it is or as a person edited it, and carry the run on.
-
-    Raises:
-        WrongUse: the run does not wait for a review, or the edited protocol does not hold together.
-    """
-    _waiting(store)
-    if edited is None:
-        record_intervention(store, "approve")
-    else:
-        from labwright.workflows.edits import accept_edit
-
-        before = protocol_of(store)
-        record_intervention(store, "edit", steps=changed_steps(before, accept_edit(store, edited)))
-    (store.folder / "review.wanted").unlink(missing_ok=True)
-    record = store.record()
-    store.save_record(record.model_copy(update={"status": "interrupted"}))
-    resume(store, options)
-
-
-def reject(store: RunStore, reason: str) -> None:
-    """End a run whose protocol a person rejects.
-
-    Raises:
-        WrongUse: the run does not wait for a review.
-    """
-    _waiting(store)
-    record_intervention(store, "reject", detail=reason)
-    record = store.record()
-    store.save_record(
-        record.model_copy(update={"status": "failed", "message": f"protocol rejected: {reason}", "finished_at": now()})
+def _written(
+    store: RunStore, objective: Objective, config: Config, options: Options, status: Literal["queued", "running"]
+) -> None:
+    """Everything that a process needs to carry the run on; the record last, since a run without one is none."""
+    store.write(store.folder / "config.json", config, durable=True)
+    if options.literature is not None:
+        store.write_text(store.folder / "literature.taken", f"{options.literature.resolve()}\n", durable=True)
+    if options.review:
+        store.write_text(store.folder / REVIEW, "a person reviews the protocol before it is run\n", durable=True)
+    record = RunRecord(
+        id=store.id,
+        objective=objective,
+        status=status,
+        workflow=options.workflow,
+        version=version("labwright"),
+        started_at=now(),
+        started_by=options.by,
+        seed=options.seed,
     )
-    _report(store)
+    store.save_record(record, durable=True)
 
 
-def _waiting(store: RunStore) -> None:
-    if store.record().status != "waiting_for_review":
-        raise WrongUse(f"run {store.id} does not wait for a review; it is {store.record().status}")
+def resume(
+    store: RunStore,
+    options: Options,
+    *,
+    budget: dict[str, float | None] | None = None,
+    only_queued: bool = False,
+) -> None:
+    """Carry a stopped or queued run on from its last step; finished calls and tasks are not repeated.
+
+    Args:
+        store: the run.
+        options: how progress is shown; the rest is as the run was started.
+        budget: new limits by their name in `[budget]`.
+        only_queued: the queue asks, so a run that somebody has paused or cancelled meanwhile is left alone.
+
+    Raises:
+        WrongUse: the run is done, waits for a review, is being worked on, or is not queued though it has to be.
+    """
+    if not store.is_carried():
+        forget_stop(store)  # it was meant for a process that has ended; from here on one is meant for this one
+    with store.owned():
+        record = store.record()
+        if only_queued and record.status != "queued":
+            raise WrongUse(f"run {store.id} is not queued any more; it is {record.status}")
+        if record.status == "done":
+            raise WrongUse(f"run {store.id} is done; see `labwright show {store.id}`")
+        if record.status == "waiting_for_review":
+            raise WrongUse(f"run {store.id} waits for `labwright review {store.id} --approve`")
+        config = _config(store, budget or {})
+        taken = store.folder / "literature.taken"
+        options = replace(
+            options,
+            seed=record.seed,
+            review=(store.folder / REVIEW).exists(),
+            workflow=cast("Workflow", record.workflow),
+            literature=Path(taken.read_text(encoding="utf-8").strip()) if taken.is_file() else None,
+        )
+        with _equipped(store, config, options) as equipment:
+            store.save_record(record.model_copy(update={"status": "running", "message": ""}))
+            _carry(store, config, options, equipment)
+
+
+def queue_again(store: RunStore, budget: dict[str, float | None]) -> None:
+    """Queue a run that has stopped, with new limits where some are given; on the disk when this returns.
+
+    Raises:
+        WrongUse: the run is done, waits for a review, is queued, or is being worked on.
+    """
+    with store.changing():
+        record = store.record()
+        if record.status in ("done", "waiting_for_review", "queued"):
+            raise WrongUse(f"run {store.id} is {record.status}; there is nothing to resume")
+        if record.status == "running" and store.is_carried():
+            raise WrongUse(f"run {store.id} is being worked on by another process")
+        _config(store, budget)
+        store.save_record(record.model_copy(update={"status": "queued", "message": ""}), durable=True)
+
+
+def _config(store: RunStore, budget: dict[str, float | None]) -> Config:
+    """The run's configuration; limits that are given take the place of its own, for good."""
+    config = Config.model_validate_json((store.folder / "config.json").read_text(encoding="utf-8"))
+    if update := {k: v for k, v in budget.items() if v is not None}:
+        config = config.model_copy(update={"budget": config.budget.model_copy(update=update)})
+        store.write(store.folder / "config.json", config)
+    return config
+
+
+@contextmanager
+def _equipped(store: RunStore, config: Config, options: Options) -> Iterator[_Equipment]:
+    """Engine and models; a queued run that does not find them says so in its record, and waits for a person."""
+    with ExitStack() as end:
+        try:
+            equipment = end.enter_context(_equipment(config, options))
+        except LabwrightError as error:
+            record = store.record()
+            if record.status == "queued":
+                store.save_record(record.model_copy(update={"status": "interrupted", "message": str(error)}))
+            raise
+        yield equipment
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +225,8 @@ def _equipment(config: Config, options: Options) -> Iterator[_Equipment]:
 
 
 def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipment) -> None:
-    if options.review:
-        store.write_text(store.folder / "review.wanted", "a person reviews the protocol before it is run\n")
     began = time.monotonic()
-    with store.owned():
+    with heeding_stop(store), told_node(store, "run", ""):
         budget = Budget(tokens=config.budget.tokens, usd=config.budget.usd, seconds=config.budget.seconds)
         allowance = Allowance(**config.allowance.model_dump())
         log = CallLog(store.folder / "calls.sqlite", budget, allowance)
@@ -188,7 +238,7 @@ def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipm
             status, message = "stopped_by_budget", str(error)
             raise
         except KeyboardInterrupt:
-            status, message = "interrupted", "interrupted; `labwright resume` goes on"
+            status, message = how_stopped(store)
             raise
         except LabwrightError as error:
             message = str(error)
@@ -198,7 +248,8 @@ def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipm
             raise DiskFull(message) from error
         finally:
             log.spend("", "wall", time.monotonic() - began)
-            _finish(store, log, equipment, (status, message))
+            facts = dict(equipment.backends.facts()) if equipment.backends is not None else {}
+            finish(store, log, (status, message), models=facts, policy=equipment.sandbox.policy())
 
 
 def invoke(m: Materials, *, review: bool) -> str:
@@ -214,7 +265,12 @@ def invoke(m: Materials, *, review: bool) -> str:
             "max_concurrency": 1,
             "recursion_limit": RECURSION,
         }
-        begun = bool(graph.get_state(settings).next)
+        if is_sent_back(m.store):
+            graph.update_state(settings, {}, as_node=BEFORE_DESIGN)
+            forget_sent_back(m.store)
+        begun = graph.get_state(settings).next
+        if review and begun == (AFTER_REVIEW,):
+            return "waiting_for_review"  # cancelled or rejected there, and resumed: nobody has approved it yet
         graph.invoke(None if begun else {}, settings, durability="sync")
         return "waiting_for_review" if graph.get_state(settings).next else "done"
 
@@ -236,75 +292,11 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         encode=encode,
         sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),
-        cards={card["id"]: card for card in all_cards()},
+        cards=allowed_cards(config.data.allowed),
         sandbox=equipment.sandbox,
         seed=options.seed,
-        say=options.say,
+        say=saying(store, options.say),
         on_stage=options.on_stage,
         workflow=options.workflow,
         literature=options.literature,
     )
-
-
-def _finish(store: RunStore, log: CallLog, equipment: _Equipment, ended: tuple[str, str]) -> None:
-    """Bring the record up to date and write the report, whatever ended the run."""
-    status, message = ended
-    record = store.record()
-    totals = log.totals()
-    by_kind = log.spent("kind")
-    wall = by_kind.pop("wall", 0.0)
-    by_kind["orchestration"] = round(
-        max(0.0, wall - sum(by_kind.get(k, 0.0) for k in ("model", "sandbox", "network", "waiting"))), 3
-    )
-    calls = log.calls()
-    calls_valid, calls_made = log.tool_calls()
-    results = [store.read(p, TaskResult) for p in sorted((store.folder / "tasks").glob("*/result.json"))]
-    passages, n_passages = kept_passages(store)
-    if n_passages > len(passages):
-        log.note(f"{n_passages} passages look like instructions; the record holds the first {len(passages)}")
-    papers = tuple(sorted(p.stem for p in (store.folder / "papers").glob("[!_]*.json")))
-    record = record.model_copy(
-        update={
-            "status": status,
-            "message": message,
-            "finished_at": now(),
-            "papers": papers,
-            "reports": tuple(p for p in papers if store.path("reports", f"{p}.json").is_file()),
-            "datasets": tuple(sorted(p.stem for p in (store.folder / "datasets").glob("[!_]*.json"))),
-            "tasks": {r.task: r.level for r in results},
-            "models": dict(equipment.backends.facts()) if equipment.backends is not None else {},
-            "prompts": {c.prompt: c.prompt_hash for c in calls},
-            "calls": totals.calls,
-            "prompt_tokens": totals.prompt_tokens,
-            "evaluated_tokens": totals.evaluated_tokens,
-            "generated_tokens": totals.generated_tokens,
-            "usd": round(totals.usd, 6),
-            "seconds": round(wall, 3),
-            "seconds_by_stage": log.spent("stage"),
-            "seconds_by_kind": by_kind,
-            "decided": log.shares(),
-            "tool_calls": calls_made,
-            "tool_calls_valid": calls_valid,
-            "sandbox": equipment.sandbox.policy(),
-            "passages": passages,
-            "notes": log.notes(),
-        }
-    )
-    log.close()
-    store.save_record(record)
-    _report(store)
-
-
-def _report(store: RunStore) -> None:
-    from labwright.eval.report import write_report
-
-    write_report(store.folder)
-
-
-def protocol_of(store: RunStore) -> Protocol:
-    """The run's protocol.
-
-    Raises:
-        RunFailed: the run has none.
-    """
-    return store.read(store.folder / "protocol.json", Protocol)

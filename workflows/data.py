@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from labwright.errors import RunFailed
+from labwright.errors import ConfigInvalid, RunFailed
 from labwright.sandbox.contract import Job, Limits, Result
 from labwright.tools.analysis.rendering import GENE_SETS
 from labwright.tools.catalogue import catalogue, gene_sets
@@ -47,3 +47,17 @@ def verified(name: str, run_job: RunJob) -> tuple[bool, str]:
         run_conversion(run_job, script, inputs, out)
 
     return catalogue.verify(name, convert)
+
+
+def allowed_cards(allowed: tuple[str, ...]) -> dict[str, catalogue.Card]:
+    """Cards of the data sets that `[data] allowed` names, by id; of all where it names none.
+
+    Raises:
+        ConfigInvalid: a name is not in the catalogue.
+    """
+    cards = {card["id"]: card for card in catalogue.all_cards()}
+    if unknown := sorted(set(allowed) - cards.keys()):
+        raise ConfigInvalid(
+            f"[data] allowed: not in the catalogue: {', '.join(unknown)}; see `labwright datasets list`"
+        )
+    return {name: card for name, card in cards.items() if not allowed or name in allowed}

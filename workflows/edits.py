@@ -16,16 +16,14 @@ from labwright.tools.standing import require_citable
 from labwright.workflows.protocol_text import protocol_markdown
 
 
-def accept_edit(store: RunStore, path: Path) -> Protocol:
-    """Check an edited protocol and put it in the place of the run's own.
+def read_protocol(path: Path) -> Protocol:
+    """A protocol file of the user.
 
     Raises:
-        WrongUse: the file is no protocol, names data that was not verified, wrong parameters or an unknown
-            analysis, or a reference does not resolve.
+        WrongUse: it cannot be read, or is no protocol.
     """
     try:
-        edited = Protocol.model_validate_json(path.read_text(encoding="utf-8"))
-        _check(store, edited)
+        return Protocol.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"{path}: cannot be read: {error}") from error
     except ValidationError as error:
@@ -33,14 +31,57 @@ def accept_edit(store: RunStore, path: Path) -> Protocol:
         raise WrongUse(
             f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; see docs/protocol.schema.json"
         ) from error
+
+
+def accept_edit(store: RunStore, path: Path) -> Protocol:
+    """Check an edited protocol file and put it in the place of the run's own.
+
+    Raises:
+        WrongUse: the file is no protocol, names data that was not verified, wrong parameters or an unknown
+            analysis, or a reference does not resolve.
+    """
+    return accept_protocol(store, read_protocol(path), named=str(path))
+
+
+def accept_protocol(store: RunStore, edited: Protocol, *, named: str = "the edit") -> Protocol:
+    """Check an edited protocol and put it in the place of the run's own, which stays as `protocol.vN.json`.
+
+    Args:
+        store: the run.
+        edited: the protocol.
+        named: what the messages call it.
+
+    Raises:
+        WrongUse: as for :func:`accept_edit`.
+    """
+    try:
+        _check(store, edited)
     except (ValueError, ReferenceUnresolved, RetractedEvidence) as error:
-        raise WrongUse(f"{path}: {error}") from error
-    old = store.read(store.folder / "protocol.json", Protocol)
-    store.write(store.folder / f"protocol.v{old.version}.json", old)
+        raise WrongUse(f"{named}: {error}") from error
+    old = keep_version(store)
     edited = edited.model_copy(update={"version": old.version + 1, "parts": tuple(map(_filled, edited.parts))})
-    store.write(store.folder / "protocol.json", edited)
-    store.write_text(store.folder / "protocol.md", protocol_markdown(edited, store))
+    store.write_text(store.folder / "protocol.md", protocol_markdown(edited, store), durable=True)
+    store.write(store.folder / "protocol.json", edited, durable=True)
     return edited
+
+
+def keep_version(store: RunStore) -> Protocol:
+    """Keep the run's protocol under its version, before another one takes its place; returns it."""
+    old = store.read(store.folder / "protocol.json", Protocol)
+    store.write(store.folder / f"protocol.v{old.version}.json", old, durable=True)
+    return old
+
+
+def versions(store: RunStore) -> dict[int, Protocol]:
+    """Every version of the run's protocol by its number, oldest first; empty before there is one.
+
+    Raises:
+        RunFailed: one cannot be read.
+    """
+    path = store.folder / "protocol.json"
+    paths = [*store.folder.glob("protocol.v*.json"), *([path] if path.is_file() else [])]
+    found = [store.read(p, Protocol) for p in paths]
+    return {protocol.version: protocol for protocol in sorted(found, key=lambda p: p.version)}
 
 
 def _check(store: RunStore, protocol: Protocol) -> None:

@@ -26,6 +26,7 @@ from langgraph.graph.state import CompiledStateGraph
 from labwright.workflows import baseline_nodes, nodes, search_nodes
 from labwright.workflows.baselines import Workflow
 from labwright.workflows.materials import Materials
+from labwright.workflows.progress import told_node
 from labwright.workflows.state import RunState
 
 STAGES = {
@@ -120,7 +121,7 @@ def _timed(name: str, node: Any, m: Materials) -> Any:
     @wraps(_function(name))
     def timed(state: Any) -> Any:
         m.on_stage(STAGES[name], m.log)
-        with m.log.spending(STAGES[name], ""):
+        with m.log.spending(STAGES[name], ""), told_node(m.store, name, state.get("id", "")):
             return node(state)
 
     # LangGraph reads a node's type hints to build its input; the wrapper takes the state as it comes.

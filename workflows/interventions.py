@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
 from pydantic import RootModel
 
 from labwright.domain import Intervention, Protocol
-from labwright.store import RunStore, now
+from labwright.store import RunStore
 
 NAME = "interventions.json"
 
@@ -17,10 +14,8 @@ class _Interventions(RootModel[tuple[Intervention, ...]]):
     """The file: every intervention, oldest first."""
 
 
-def record_intervention(
-    store: RunStore, kind: Literal["approve", "edit", "reject"], *, detail: str = "", steps: Sequence[str] = ()
-) -> None:
-    """Add one to the run folder.
+def record_intervention(store: RunStore, act: Intervention) -> None:
+    """Add one to the run folder; it is on the disk when this returns.
 
     Raises:
         RunFailed: those that were recorded before cannot be read.
@@ -28,8 +23,17 @@ def record_intervention(
     """
     path = store.folder / NAME
     before = store.read(path, _Interventions).root if path.is_file() else ()
-    done = Intervention(kind=kind, at=now(), detail=detail, steps=tuple(steps))
-    store.write(path, _Interventions((*before, done)))
+    store.write(path, _Interventions((*before, act)), durable=True)
+
+
+def interventions(store: RunStore) -> tuple[Intervention, ...]:
+    """What persons did, oldest first.
+
+    Raises:
+        RunFailed: the file cannot be read.
+    """
+    path = store.folder / NAME
+    return store.read(path, _Interventions).root if path.is_file() else ()
 
 
 def changed_steps(old: Protocol, new: Protocol) -> list[str]:

@@ -21,6 +21,7 @@ from labwright.tools.analysis.contracts import OPERATORS, feasible
 from labwright.tools.index import Index
 from labwright.workflows.criteria import details_stage, headings_stage, outlines_stage
 from labwright.workflows.data import data_folder
+from labwright.workflows.decisions import reasons
 from labwright.workflows.materials import Materials
 from labwright.workflows.protocol_text import protocol_markdown
 from labwright.workflows.state import One, RunState
@@ -131,10 +132,14 @@ def outline(state: RunState, *, m: Materials) -> RunState:
 
 def reviewed(m: Materials, stage: Any, draft: Any) -> tuple[Any, list[Review]]:
     """A draft that went through the reviewer's loop; as it is where nobody plays the reviewer."""
-    session = m.sessions["reviewer"]
+    session, asked = m.sessions["reviewer"], reasons(m.store)
     if session is None:
-        return draft(""), []
-    return refine(session, m.objective, stage, draft, rewrites=m.config.review.rewrites)
+        return draft(asked), []
+
+    def again(advice: str) -> Any:
+        return draft("; ".join(filter(None, (asked, advice))))
+
+    return refine(session, m.objective, stage, again, rewrites=m.config.review.rewrites)
 
 
 def _store_draft(m: Materials, protocol: Protocol, reviews: list[Review], level: str) -> RunState:
@@ -200,7 +205,9 @@ def assemble(state: RunState, *, m: Materials) -> RunState:
 
 
 def store_protocol(m: Materials, protocol: Protocol, reviews: list[Any]) -> None:
-    """Write the protocol, for code and for people, and its reviews."""
+    """Write the protocol, for code and for people, and its reviews; it is the version after those that were kept."""
+    kept = [int(p.stem.removeprefix("protocol.v")) for p in m.store.folder.glob("protocol.v*.json")]
+    protocol = protocol.model_copy(update={"version": 1 + max(kept, default=0)})
     m.store.write(m.store.folder / "protocol.json", protocol)
     m.store.write_text(m.store.folder / "protocol.md", protocol_markdown(protocol, m.store))
     m.store.write(m.store.folder / "reviews.json", reviews)

@@ -16,6 +16,7 @@ from labwright.eval.suites import (
     safety_figures,
     sandbox_figures,
     vision_figures,
+    web_figures,
 )
 
 FOLDER = Path("docs/benchmarks")
@@ -29,6 +30,7 @@ MAKERS = {
     "fusion": fusion_figures.figures_of,
     "safety": safety_figures.figures_of,
     "vision": vision_figures.figures_of,
+    "web": web_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
 

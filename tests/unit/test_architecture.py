@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("models", "tools", "sandbox", "safety", "agents", "eval", "workflows")
+FOLDERS = ("models", "tools", "sandbox", "safety", "agents", "eval", "workflows", "web")
 MAY = {
     "labwright": set(),
     "models": set(),
@@ -21,7 +21,8 @@ MAY = {
     "agents": {"models", "tools", "sandbox"},
     "eval": {"models", "tools"},
     "workflows": {"models", "tools", "sandbox", "safety", "agents", "eval"},
-    "suites": {"models", "tools", "sandbox", "safety", "agents", "eval", "workflows", "suites"},
+    "web": {"models", "tools", "sandbox", "safety", "agents", "eval", "workflows"},
+    "suites": {"models", "tools", "sandbox", "safety", "agents", "eval", "workflows", "web", "suites"},
 }
 ONLY_CONTRACT = {("agents", "sandbox"): {"labwright.sandbox.contract"}}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny_models
 
+from labwright.eval.goals import GOALS
 from labwright.eval.properties import PROPERTIES
 from labwright.eval.suites import alignment_data as data
 from labwright.eval.suites import fusion_real
@@ -16,7 +17,6 @@ from labwright.eval.suites.fusion_figures import figures_of
 from labwright.eval.suites.fusion_models import Plan, Work, training_data
 from labwright.eval.suites.fusion_run import played_by
 from labwright.eval.suites.fusion_scores import MODELS, scores_of
-from labwright.eval.suites.publish import GOALS
 from labwright.eval.suites.rows import Rows
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from labwright.errors import WrongUse
+from labwright.eval.goals import GOALS
 from labwright.eval.suites import fusion_toy
 from labwright.eval.suites.fusion import PARTS, measure
 from labwright.eval.suites.fusion_figures import figures_of
-from labwright.eval.suites.publish import GOALS
 
 NAMES = fusion_toy.NAMES
 

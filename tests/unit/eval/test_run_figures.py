@@ -114,7 +114,7 @@ def test_the_command_shows_a_table_a_run_and_one_over_them(done_run: RunStore):
     assert "failed because skipped: 1" in shown
     assert "workflow labwright: 1 objectives, 2 runs, 3 dry steps" in shown
     assert "outputs valid 0.167 0.333 [0.06, 0.79]" in shown
-    assert "finished without human action: 1 of 3; approve 0, edit 0, reject 0" in shown
+    assert "finished without human action: 1 of 3; approve 0, edit 0, send_back 0, reject 0" in shown
 
 
 def test_a_run_named_twice_and_one_that_is_not_there_are_wrong_use(done_run: RunStore, tmp_path):

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_a_full_disk_leaves_the_old_document_and_no_scraps(tmp_path):
     store = made(tmp_path)
     path = store.folder / "analyses.json"
     store.write(path, {"a": 1})
-    (store.folder / f".analyses.json.{os.getpid()}.tmp").symlink_to("/dev/full")
+    (store.folder / f".analyses.json.{os.getpid()}-{threading.get_ident()}.tmp").symlink_to("/dev/full")
     with pytest.raises(DiskFull, match=r"analyses\.json: No space left on device; make room"):
         store.write(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("labwright", "agents", "workflows", "tools", "safety", "eval", "sandbox", "models")
+FOLDERS = ("labwright", "agents", "workflows", "tools", "safety", "eval", "sandbox", "models", "web")
 
 
 @pytest.fixture(scope="module")

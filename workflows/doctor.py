@@ -1,13 +1,14 @@
-"""What `labwright doctor` looks at."""
+"""What `labwright doctor` looks at, and what a run of a configuration would stop at."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labwright.config import SandboxConfig
+    from labwright.config import BackendConfig, Config, SandboxConfig
 
 
 def findings(sandbox: SandboxConfig) -> list[dict[str, Any]]:
@@ -17,6 +18,59 @@ def findings(sandbox: SandboxConfig) -> list[dict[str, Any]]:
         sandbox: `[sandbox]` of the configuration.
     """
     return [_sandbox(sandbox), *_models(), *_extras(), _data(), _disk(), *_keys()]
+
+
+def lacking(config: Config, workflow: str) -> list[dict[str, Any]]:
+    """What a run would stop at (state missing) or fetch first (absent), and the command that supplies it.
+
+    Args:
+        config: of the run.
+        workflow: `rules_only` needs no model.
+    """
+    from labwright.models.weights import is_present
+
+    found = [_sandbox(config.sandbox)]
+    if not is_present("all-minilm-l6-v2"):
+        found.append(
+            _entry("sentence encoder", "absent", "it is fetched first; or `labwright models pull all-minilm-l6-v2`")
+        )
+    if workflow != "rules_only":
+        from labwright.config import ROLES
+
+        backends = dict(config.backend_of(role) for role in ROLES)
+        found += [entry for name, table in backends.items() for entry in _backend(name, table)]
+    return [entry for entry in found if entry["state"] != "ok"]
+
+
+def _backend(name: str, table: BackendConfig) -> list[dict[str, Any]]:
+    part = f"model of backend {name}"
+    if table.kind == "remote":
+        if not table.model:
+            return [_entry(part, "missing", f"[backends.{name}] needs `model = ...` in labwright.toml")]
+        if table.api_key_env and not os.environ.get(table.api_key_env, "").strip():
+            return [_entry(part, "missing", f"export {table.api_key_env}=KEY where labwright is started")]
+        return []
+    if table.kind == "embedded":
+        return _model_file(part, table.model)
+    if table.kind == "scripted":
+        return [] if Path(table.script).is_file() else [_entry(part, "missing", f"{table.script}: no such file")]
+    from labwright.models.extras import absent_of
+
+    lacks = absent_of("local")
+    found = [_entry(part, "missing", "pip install 'labwright[local]'")] if lacks else []
+    there = Path(table.model).expanduser().exists()
+    return found if there else [*found, _entry(part, "missing", f"{table.model or '(none named)'}: no such checkpoint")]
+
+
+def _model_file(part: str, model: str) -> list[dict[str, Any]]:
+    from labwright.models.weights import is_present, manifest
+
+    if model in manifest():
+        told = f"it is fetched first; or `labwright models pull {model}`"
+        return [] if is_present(model) else [_entry(part, "absent", told)]
+    if Path(model).expanduser().is_file():
+        return []
+    return [_entry(part, "missing", f"{model}: neither a file nor a name of `labwright models list`")]
 
 
 def _entry(part: str, state: str, detail: str) -> dict[str, Any]:

@@ -1,1 +1,0 @@
-../../labwright/cli_doctor.py
