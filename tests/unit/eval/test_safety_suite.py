@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from labwright.errors import MetricUndefined, WrongUse
-from labwright.eval.suites import safety_choice, safety_real, safety_toy, safety_world
 from labwright.eval.goals import GOALS
+from labwright.eval.suites import safety_choice, safety_real, safety_toy, safety_world
 from labwright.eval.suites.safety import PARTS, measure
 from labwright.eval.suites.safety_figures import figures_of
 from labwright.eval.suites.safety_page import page

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from labwright.errors import WrongUse
-from labwright.eval.suites import steering_world as worlds
 from labwright.eval.goals import GOALS
+from labwright.eval.suites import steering_world as worlds
 from labwright.eval.suites.vision import PARTS, measure
 from labwright.eval.suites.vision_figures import figures_of
 from labwright.eval.suites.vision_steering import CONDITIONS, METHODS, trial_rows
