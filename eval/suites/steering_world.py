@@ -43,6 +43,8 @@ PATCHES, SIDE = 9, 24
 ANSWER_TOKENS = 4
 RATE = 3e-3
 """Learning rate of all parts."""
+LOOKS = 12
+"""Captions of every colour and shape."""
 TRAINED = 0.4
 """Share of the requests that are trained on."""
 BATCH = 64
@@ -83,7 +85,9 @@ def items(seed: int) -> tuple[list[Item], list[Item]]:
         parts[0] += mine[:middle]
         parts[1] += mine[middle:]
     for half in parts:
-        half += [Item("what is shown", f"{c} {s}", "caption", c, s) for c in COLOURS for s in SHAPES for _ in range(12)]
+        half += [
+            Item("what is shown", f"{c} {s}", "caption", c, s) for c in COLOURS for s in SHAPES for _ in range(LOOKS)
+        ]
         draw.shuffle(half)
     return parts[0], parts[1]
 

@@ -56,12 +56,14 @@ class Trial:
 
     def __post_init__(self) -> None:
         rest = self.world.parts[1]
-        requests = [i for i in rest if i.kind in ("harmful", "benign")]
-        ids = {f"{n}": item for n, item in enumerate(requests)}
-        chosen, tested = split_anchors(list(ids), seed=self.world.seed)
-        anchors = [ids[i] for i in chosen]
-        self.anchors, self.tried = anchors[::2], anchors[1::2]
-        self.tested = [*(ids[i] for i in tested), *(i for i in rest if i.kind == "caption")]
+        self.anchors, self.tried = [], []
+        self.tested = [i for i in rest if i.kind == "caption"]
+        for kind in ("harmful", "benign"):  # as many of each in every part
+            ids = {f"{n}": item for n, item in enumerate(i for i in rest if i.kind == kind)}
+            chosen, tested = split_anchors(list(ids), seed=self.world.seed)
+            self.anchors += [ids[i] for i in chosen[::2]]
+            self.tried += [ids[i] for i in chosen[1::2]]
+            self.tested += [ids[i] for i in tested]
 
     def vectors(self) -> ShiftVectors:
         """Data-set level vectors of the anchors, harmful and ordinary ones."""

@@ -48,7 +48,8 @@ def test_a_trial_gives_a_choice_a_method_and_a_row_a_condition_and_method(monkey
     monkeypatch.setattr(worlds.World, "text_steps", 2)
     monkeypatch.setattr(worlds.World, "vision_steps", 1)
     monkeypatch.setattr(worlds, "VERBS", ("make", "find"))
-    monkeypatch.setattr(worlds, "TRAINED", 0.9)
+    monkeypatch.setattr(worlds, "TRAINED", 0.8)
+    monkeypatch.setattr(worlds, "LOOKS", 3)
     rows = list(trial_rows(0, lambda _: None))
     assert [r["name"] for r in rows if r["kind"] == "steering_choice"] == ["0:dataset", "0:sample"]
     names = [r["name"] for r in rows if r["kind"] == "steering"]
