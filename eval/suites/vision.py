@@ -24,13 +24,14 @@ PAIRS, PROMPT, TOKENS = 7, 64, 64
 
 
 def _steering(rows: Rows, quick: bool, say: Say) -> None:
+    from labwright.eval.suites.steering_world import World
     from labwright.eval.suites.vision_steering import CONDITIONS, METHODS, trial_rows
 
     for seed in SEEDS[:1] if quick else SEEDS:
         for frozen in (False, True):
             name = f"{seed}:frozen" if frozen else f"{seed}"
             if not rows.has("steering", f"{name}:{CONDITIONS[-1]}:{METHODS[-1]}"):
-                for row in trial_rows(seed, say, frozen=frozen):
+                for row in trial_rows(World(seed, frozen=frozen, say=say)):
                     rows.put_once(row)
 
 

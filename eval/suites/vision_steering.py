@@ -26,7 +26,6 @@ CONDITIONS = ("text", "image", "noise", "caption")
 METHODS = ("none", "dataset", "sample")
 PICTURES = 1_000_000
 """Seed of the first picture that nothing is trained on."""
-Say = Callable[[str], None]
 Method = Callable[["Sequence[str]", "Sequence[Image | None]"], list[str]]
 """From texts and their images, where there are some, to answers."""
 
@@ -48,7 +47,6 @@ class Trial:
     """A world with its anchors and test items."""
 
     world: World
-    say: Say
     anchors: list[Item] = field(init=False)
     tried: list[Item] = field(init=False)
     """Anchors that no vector is taken from: alpha is chosen on them."""
@@ -126,11 +124,11 @@ class Trial:
         return choose_alpha(rates)
 
 
-def trial_rows(seed: int, say: Say, *, frozen: bool = False) -> Iterator[Row]:
-    """Rows of one seed: the choice of alpha of each method, then every method under every condition."""
-    trial = Trial(World(seed, frozen=frozen, say=say), say)
-    name = f"{seed}:frozen" if frozen else f"{seed}"
-    head = {"seed": seed, "frozen": frozen}
+def trial_rows(world: World) -> Iterator[Row]:
+    """Rows of one world: the choice of alpha of each method, then every method under every condition."""
+    trial, seed, say = Trial(world), world.seed, world.say
+    name = f"{seed}:frozen" if world.frozen else f"{seed}"
+    head = {"seed": seed, "frozen": world.frozen}
     vectors = trial.vectors()
     methods: dict[str, Method] = {"none": trial.plain}
     for method, made in (("dataset", lambda a: trial.steered(vectors, a)), ("sample", trial.by_sample)):

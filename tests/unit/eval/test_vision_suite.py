@@ -45,12 +45,10 @@ def test_batches_are_padded_on_the_left_and_answer_as_single_prompts():
 
 
 def test_a_trial_gives_a_choice_a_method_and_a_row_a_condition_and_method(monkeypatch):
-    monkeypatch.setattr(worlds.World, "text_steps", 2)
-    monkeypatch.setattr(worlds.World, "vision_steps", 1)
     monkeypatch.setattr(worlds, "VERBS", ("make", "find"))
     monkeypatch.setattr(worlds, "TRAINED", 0.8)
     monkeypatch.setattr(worlds, "LOOKS", 3)
-    rows = list(trial_rows(0, lambda _: None))
+    rows = list(trial_rows(worlds.World(0, text_steps=2, vision_steps=1)))
     assert [r["name"] for r in rows if r["kind"] == "steering_choice"] == ["0:dataset", "0:sample"]
     names = [r["name"] for r in rows if r["kind"] == "steering"]
     assert names == [f"0:{c}:{m}" for c in CONDITIONS for m in METHODS]
