@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import tiny_models
 import torch
 from gguf import GGUFReader
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from labwright.config import BackendConfig
 from labwright.errors import HashMismatch
@@ -19,7 +20,10 @@ from labwright.workflows.backends import open_backend
 
 
 class Sizes(BaseModel):
-    n: list[int] = Field(min_length=2, max_length=3)
+    """Bounded, so that a model of random weights ends it."""
+
+    model_config = ConfigDict(extra="forbid")
+    n: list[Annotated[int, Field(ge=0, le=99)]] = Field(min_length=2, max_length=3)
 
 
 @pytest.fixture(scope="module")
