@@ -20,7 +20,7 @@ from labwright.models.extras import require
 Say = Callable[[str], None]
 SEEDS = (1, 2, 3, 4, 5)
 """Seed 0 served to set the world up, so it is not measured on."""
-PAIRS, PROMPT, TOKENS = 7, 64, 64
+PAIRS, PROMPT, TOKENS = 15, 64, 64
 
 
 def _steering(rows: Rows, quick: bool, say: Say) -> None:

@@ -85,15 +85,15 @@ class _Reading:
         """The states with the vector added where it belongs; (b, t, d). Padding is left alone."""
         if not self.prefill and positions == "last_prompt":
             return hidden
-        out = hidden.clone()
         if not self.prefill:
-            return out + shift
+            return hidden + shift
         if positions == "all":
             real = torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
             if self.mask is not None and self.mask.shape == hidden.shape[:2]:
                 real = self.mask.to(hidden.device).bool()
-            return torch.where(real[..., None], out + shift, out)
+            return torch.where(real[..., None], hidden + shift, hidden)
         rows, index = self.rows(hidden)
+        out = hidden.clone()
         out[rows, index] += shift
         return out
 
