@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labwright.errors import WrongUse
 from labwright.eval.suites import ensemble_bbh, ensemble_pruning, ensemble_pubmedqa, ensemble_summary
 from labwright.eval.suites.document import document
 from labwright.eval.suites.ensemble_figures import figures_of
+from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW
 
@@ -26,13 +26,10 @@ def measure(parts: Sequence[str], say: Callable[[str], None]) -> dict[str, Any]:
     Raises:
         WrongUse: a part that does not exist.
     """
-    unknown = [p for p in parts if p not in PARTS]
-    if unknown:
-        raise WrongUse(f"--parts: no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    refuse_unknown(parts, PARTS)
     RAW.mkdir(parents=True, exist_ok=True)
     rows = Rows(RAW / "ensemble.jsonl")
     for part in parts:
         PARTS[part](rows, say)
-    return document(
-        "ensemble", "labwright bench ensemble", figures_of(rows.all(), "docs/benchmarks/raw/ensemble.jsonl")
-    )
+    typed = command("ensemble", () if set(parts) == set(PARTS) else parts)
+    return document("ensemble", typed, figures_of(rows.all(), "docs/benchmarks/raw/ensemble.jsonl"))

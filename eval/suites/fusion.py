@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labwright.errors import WrongUse
 from labwright.eval.suites import fusion_real, fusion_speed, fusion_toy
 from labwright.eval.suites.document import document
 from labwright.eval.suites.fusion_figures import figures_of
+from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW
 from labwright.models.extras import require
@@ -59,8 +59,7 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say) -> dict[str, Any]:
         WrongUse: an unknown part.
         SomethingMissing: the extra `local` is not installed.
     """
-    if unknown := [part for part in parts if part not in PARTS]:
-        raise WrongUse(f"--parts {', '.join(unknown)}: any of {', '.join(PARTS)}")
+    refuse_unknown(parts, PARTS)
     require("local", "the benchmark of fusions")
     RAW.mkdir(parents=True, exist_ok=True)
     name = "fusion-quick" if quick else "fusion"
@@ -69,7 +68,5 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say) -> dict[str, Any]:
         PARTS[part](rows, quick, say)
     if not quick and (html := fusion_real.page(rows.all())):
         PAGE.write_text(html, encoding="utf-8")
-    command = (
-        "labwright bench fusion" + (f" --parts {','.join(parts)}" if parts else "") + (" --quick" if quick else "")
-    )
-    return document("fusion", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
+    typed = command("fusion", parts, quick=quick)
+    return document("fusion", typed, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))

@@ -16,6 +16,7 @@ from typing import Any
 from labwright.errors import MetricUndefined, WrongUse
 from labwright.eval.suites import safety_choice, safety_judge, safety_real, safety_step, safety_toy
 from labwright.eval.suites.document import document
+from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW
 from labwright.eval.suites.safety_figures import figures_of
@@ -138,8 +139,7 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say, model: str = "") -> 
         WrongUse: an unknown part, or a model where the part real does not run.
         SomethingMissing: the extra `local`, or for judge and real the alignment data, is not there.
     """
-    if unknown := [part for part in parts if part not in PARTS]:
-        raise WrongUse(f"--parts {', '.join(unknown)}: any of {', '.join(PARTS)}")
+    refuse_unknown(parts, PARTS)
     if model and "real" not in parts:
         raise WrongUse("--model is for the part real: name it with --parts real")
     require("local", "the benchmark of defences")
@@ -148,11 +148,6 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say, model: str = "") -> 
     rows = Rows(RAW / f"{name}.jsonl")
     for part in parts or UNASKED:
         PARTS[part](rows, quick, say, **({"model": model} if part == "real" else {}))
-    asked = [
-        f"--parts {','.join(parts)}" if parts else "",
-        "--quick" if quick else "",
-        f"--model {model}" if model else "",
-    ]
-    command = " ".join(["labwright bench safety", *filter(None, asked)])
+    typed = command("safety", parts, quick=quick, model=model)
     (RAW.parent / f"{name}.html").write_text(page(rows.all()), encoding="utf-8")
-    return document("safety", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
+    return document("safety", typed, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))

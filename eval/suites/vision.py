@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labwright.errors import WrongUse
 from labwright.eval.suites.document import document
+from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW
 from labwright.eval.suites.vision_figures import figures_of
@@ -88,15 +88,12 @@ def measure(*, quick: bool, parts: Sequence[str], say: Say) -> dict[str, Any]:
         WrongUse: an unknown part.
         SomethingMissing: the extra `local` is not installed.
     """
-    if unknown := [part for part in parts if part not in PARTS]:
-        raise WrongUse(f"--parts {', '.join(unknown)}: any of {', '.join(PARTS)}")
+    refuse_unknown(parts, PARTS)
     require("local", "the benchmark of vision")
     RAW.mkdir(parents=True, exist_ok=True)
     name = "vision-quick" if quick else "vision"
     rows = Rows(RAW / f"{name}.jsonl")
     for part in parts or tuple(PARTS):
         PARTS[part](rows, quick, say)
-    command = (
-        "labwright bench vision" + (f" --parts {','.join(parts)}" if parts else "") + (" --quick" if quick else "")
-    )
-    return document("vision", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
+    typed = command("vision", parts, quick=quick)
+    return document("vision", typed, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labwright.errors import WrongUse
 from labwright.eval.suites import web_api, web_browser, web_kills, web_load
 from labwright.eval.suites.document import document
+from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW, Say
 from labwright.eval.suites.web_figures import figures_of
@@ -49,8 +49,7 @@ def measure(parts: Sequence[str], *, quick: bool, pictures: Path | None, say: Sa
         WrongUse: a part is unknown.
         SomethingMissing: the browser, its driver, or schemathesis is not there.
     """
-    if unknown := sorted(set(parts) - set(PARTS)):
-        raise WrongUse(f"--parts {', '.join(unknown)}: any of {', '.join(PARTS)}")
+    refuse_unknown(parts, PARTS)
     RAW.mkdir(parents=True, exist_ok=True)
     name = "web-quick" if quick else "web"
     rows = Rows(RAW / f"{name}.jsonl")
@@ -65,8 +64,8 @@ def measure(parts: Sequence[str], *, quick: bool, pictures: Path | None, say: Sa
             for part in [part for part in PARTS if part in parts]:
                 say(f"part {part}")
                 _MEASURES[part](at)
-    command = "labwright bench web" + (" --quick" if quick else "")
-    return document("web", command, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
+    typed = command("web", () if set(parts) == set(PARTS) else parts, quick=quick)
+    return document("web", typed, figures_of(rows.all(), f"docs/benchmarks/raw/{name}.jsonl"))
 
 
 def _kinds(parts: Sequence[str]) -> set[str]:

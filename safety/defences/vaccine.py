@@ -8,6 +8,7 @@ to them. One norm goes over all blocks, rows and tokens of a micro-batch, as in 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ def perturbation(gradients: Sequence[Tensor], rho: float) -> list[Tensor]:
     return [g * (rho / norm) if norm else torch.zeros_like(g) for g in gradients]
 
 
-class _Hooked:
+class _Hooked(ABC):
     """Forward hooks that are there within the block only."""
 
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
@@ -97,8 +98,9 @@ class _Hooked:
         for handle in self._handles:
             handle.remove()
 
+    @abstractmethod
     def _hook(self, index: int) -> Any:
-        raise NotImplementedError
+        """The hook of one block."""
 
 
 class _Outputs(_Hooked):
