@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -146,21 +146,18 @@ class Screen:
         return Group(tree, self._bar) if self._stages else Group(self._bar)
 
 
-class Counter:
-    """How many of many alike things are done, on stderr: a bar in a terminal, elsewhere a line now and then."""
+class ProgressBar:
+    """Progress of one long work on stderr: a bar in a terminal, elsewhere a line now and then."""
 
-    def __init__(self, name: str, what: str) -> None:
+    def __init__(self, *columns: Any) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress
 
         self._console = Console(stderr=True, highlight=False, markup=False)
-        columns = (TextColumn(printable(name)), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console)
-        self._task = self._bar.add_task(name, total=None)
-        self._shown = time.monotonic()
-        self._what = what
+        self._shown = 0.0
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar.start()
         return self
@@ -171,10 +168,31 @@ class Counter:
         if self._console.is_terminal:
             self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(printable(text))
+
+    def say_now_and_then(self, text: str, *, last: bool) -> None:
+        """Print a line unless one was printed within the last seconds; the last one in any case."""
+        if last or time.monotonic() - self._shown >= LINE_EVERY_S:
+            self._shown = time.monotonic()
+            self.say(text)
+
+
+class Counter(ProgressBar):
+    """How many of many alike things are done."""
+
+    def __init__(self, name: str, what: str) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        super().__init__(TextColumn(printable(name)), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._task = self._bar.add_task(name, total=None)
+        self._shown = time.monotonic()
+        self._what = what
+
     def report(self, name: str, done: int, total: int) -> None:
         """Show how far it is."""
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total)
-        elif done == total or time.monotonic() - self._shown >= LINE_EVERY_S:
-            self._shown = time.monotonic()
-            self._console.print(printable(f"{name}: {done} of {total} {self._what}"))
+        else:
+            self.say_now_and_then(f"{name}: {done} of {total} {self._what}", last=done == total)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labwright.cli_screen import LINE_EVERY_S, emit, printable
+from labwright.cli_screen import ProgressBar, emit
 
 if TYPE_CHECKING:
     from labwright.models.training.config import TrainingConfig
@@ -135,33 +133,14 @@ def alignment_data(aligned: str, files: list[Path], heldout: Path | None, share:
     return TrainingData(examples, apart, source, licence)
 
 
-class TrainingScreen:
-    """Progress of a training on stderr: a bar with loss, speed and time left in a terminal, elsewhere plain lines."""
+class TrainingScreen(ProgressBar):
+    """Progress of a training: a bar with loss, speed and time left in a terminal, elsewhere plain lines."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-        self._console = Console(stderr=True, highlight=False, markup=False)
-        columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-        self._bar = Progress(*columns, console=self._console)
+        super().__init__(TextColumn("step"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         self._task: Any = None
-        self._shown = 0.0
-
-    def __enter__(self) -> TrainingScreen:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(printable(text))
 
     def report(self, progress: Progress) -> None:
         """Show a note or the figures of a step."""
@@ -175,6 +154,6 @@ class TrainingScreen:
             if self._task is None:
                 self._task = self._bar.add_task(text, total=progress.steps)
             self._bar.update(self._task, completed=progress.step, description=text)
-        elif progress.step == progress.steps or time.monotonic() - self._shown >= LINE_EVERY_S:
-            self._shown = time.monotonic()
-            self.say(f"step {progress.step}/{progress.steps}: {text}")
+        else:
+            line = f"step {progress.step}/{progress.steps}: {text}"
+            self.say_now_and_then(line, last=progress.step == progress.steps)
