@@ -22,7 +22,7 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 	@echo "== the report is the newest of: $$(ls -d $(CURDIR)/.demo/*/report.html | tail -n 1)"
 
 test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, types, unit and integration tests
-	$(VENV)/bin/pytest -q -n 2 tests/unit --ignore tests/unit/tools/analysis -m "not ($(ALONE))"
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -q -n 2 tests/unit --ignore tests/unit/tools/analysis -m "not ($(ALONE))"
 	$(REQUIRED) $(VENV)/bin/pytest -q tests/unit --ignore tests/unit/tools/analysis -m "$(ALONE)"
 	$(REQUIRED) $(VENV)/bin/pytest -q -n 2 --dist loadgroup tests/integration -m "not alone"
 	$(REQUIRED) $(VENV)/bin/pytest -q tests/integration -m alone

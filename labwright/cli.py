@@ -22,6 +22,7 @@ from labwright.cli_fusion import bench_fusion, fuse, merge
 from labwright.cli_models import models_app
 from labwright.cli_objectives import bench_objectives
 from labwright.cli_people import cancel, comment, pause, review
+from labwright.cli_privacy import privacy_app
 from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_safety import attack, bench_safety, harden
 from labwright.cli_sandbox import sandbox_app
@@ -62,6 +63,7 @@ for act in (review, comment, pause, cancel):
     app.command()(act)
 app.command()(serve)
 app.add_typer(users_app, name="users")
+app.add_typer(privacy_app, name="privacy")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

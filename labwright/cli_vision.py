@@ -8,11 +8,11 @@ import typer
 
 
 def bench_vision(
-    parts: Annotated[str, typer.Option(metavar="A,B", help="Any of steering, overhead; empty for all.")] = "",
+    parts: Annotated[str, typer.Option(metavar="A,B", help="Any of steering, overhead, faces; empty for all.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="One seed, few pairs of times.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Measure steering: refusals that an image undoes, restored in a made-up world, and what it costs."""
+    """Measure steering of models that see, and masks that keep faces from being recognised."""
     from labwright.cli_resources import show_figures
     from labwright.cli_screen import Screen
     from labwright.eval.suites.vision import measure

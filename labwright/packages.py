@@ -1,16 +1,23 @@
 """Fetch one archive of a package index by name, version and pinned sha256, without installing it.
 
-`pip download` does the work, so a mirror, a proxy or a certificate that the user configured for pip is
-honoured. Only wheels are fetched this way: their download runs no code of the package.
+`pip download` and `npm pack` do the work, so a mirror, a proxy or a certificate that the user configured for them is
+honoured. Of Python only wheels are fetched this way, and of npm only archives as published: neither download runs code
+of the package.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from labwright.errors import HashMismatch, SourceUnavailable
 
@@ -45,6 +52,51 @@ def fetch_wheel(package: str, version: str, sha256: str, folder: Path) -> Path:
             _explain(package, version, done.stderr)
         wheel = next(Path(scratch).glob("*.whl"))
         return wheel.replace(folder / wheel.name)
+
+
+def fetch_npm(package: str, version: str, sha256: str, folder: Path) -> Path:
+    """Download one archive of npm into `folder` and return its path; an archive already there is reused.
+
+    Raises:
+        HashMismatch: the registry serves another file under that name.
+        SourceUnavailable: npm is not installed, or the registry does not answer or does not hold the package.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{package.strip('@').replace('/', '-')}-{version}.tgz"
+    if target.is_file() and sha256_of(target) == sha256:
+        return target
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceUnavailable(f"{package} {version}: npm is not installed (Debian: `apt install npm`)")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        command = [npm, "pack", f"{package}@{version}", "--silent", "--ignore-scripts", "--pack-destination", scratch]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scratch)
+        fetched = next(Path(scratch).glob("*.tgz"), None)
+        if done.returncode != 0 or fetched is None:
+            last = (done.stderr.strip() or "npm wrote no archive").splitlines()[-1]
+            raise SourceUnavailable(f"{package} {version} cannot be fetched by npm: {last}")
+        if sha256_of(fetched) != sha256:
+            raise HashMismatch(f"{package} {version}: the registry of npm serves a file with another sha256")
+        return fetched.replace(target)
+
+
+@contextmanager
+def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """One file of a wheel or of an archive of npm, opened for reading.
+
+    Raises:
+        KeyError: there is no such file in it.
+    """
+    if archive.suffix == ".tgz":
+        with tarfile.open(archive) as tar:
+            stream = tar.extractfile(member)
+            if stream is None:
+                raise KeyError(member)
+            with stream:
+                yield stream
+    else:
+        with zipfile.ZipFile(archive) as zipped, zipped.open(member) as stream:
+            yield stream
 
 
 def _explain(package: str, version: str, stderr: str) -> None:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from labwright.errors import SomethingMissing
 
 EXTRAS = {
+    "faces": ("torch", "dlib", "cryptography", "PIL"),
     "local": ("torch", "transformers", "peft", "accelerate", "llguidance", "gguf", "sklearn", "pygad"),
     "serve": ("fastapi", "uvicorn"),
     "web": ("fastapi", "uvicorn", "python_multipart", "argon2"),

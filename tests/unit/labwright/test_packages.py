@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from labwright.errors import HashMismatch, SourceUnavailable
-from labwright.packages import fetch_wheel, sha256_of
+from labwright.packages import fetch_npm, fetch_wheel, open_member, sha256_of
 
 WHEEL = "toy_data-1.0-py3-none-any.whl"
 
@@ -140,3 +141,50 @@ def test_an_index_that_does_not_answer_is_no_mismatch(
         fetch_wheel("toy-data", "1.0", "0" * 64, tmp_path / "wheels")
     assert "\n" not in str(missing.value)
     assert list((tmp_path / "wheels").iterdir()) == []
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An npm that copies the archive beside it to where it is asked to pack, and notes how it was called."""
+    home = tmp_path / "bin"
+    home.mkdir()
+    script = home / "npm"
+    script.write_text(
+        f"#!{sys.executable}\nimport pathlib, shutil, sys\nhome = pathlib.Path({str(home)!r})\n"
+        "(home / 'asked').open('a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+        "if not (home / 'archive').is_file(): sys.exit('npm error 404 Not Found')\n"
+        "shutil.copy(home / 'archive', pathlib.Path(sys.argv[-1]) / 'scope-toy-1.0.tgz')\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(home))
+    with tarfile.open(home / "archive", "w:gz") as archive:
+        info = tarfile.TarInfo("package/models/x.bin")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"abc"))
+    return home
+
+
+def test_an_archive_of_npm_is_fetched_once_without_running_its_scripts(npm: Path, tmp_path: Path) -> None:
+    pin = sha256_of(npm / "archive")
+    for _ in range(2):
+        path = fetch_npm("@scope/toy", "1.0", pin, tmp_path / "archives")
+        with open_member(path, "package/models/x.bin") as stream:
+            assert stream.read() == b"abc"
+    (asked,) = (npm / "asked").read_text().splitlines()
+    assert asked.startswith("pack @scope/toy@1.0 ")
+    assert "--ignore-scripts" in asked
+    assert list((tmp_path / "archives").iterdir()) == [path]
+    with pytest.raises(KeyError), open_member(path, "package/absent"):
+        pass
+
+
+def test_npm_that_serves_another_file_or_none_or_is_not_there(npm: Path, tmp_path: Path) -> None:
+    with pytest.raises(HashMismatch, match=r"@scope/toy 1\.0: the registry of npm serves a file with another sha256"):
+        fetch_npm("@scope/toy", "1.0", "0" * 64, tmp_path / "archives")
+    (npm / "archive").unlink()
+    with pytest.raises(SourceUnavailable, match=r"cannot be fetched by npm: npm error 404 Not Found"):
+        fetch_npm("@scope/toy", "1.0", "0" * 64, tmp_path / "archives")
+    (npm / "npm").unlink()
+    with pytest.raises(SourceUnavailable, match=r"npm is not installed \(Debian: `apt install npm`\)"):
+        fetch_npm("@scope/toy", "1.0", "0" * 64, tmp_path / "archives")
+    assert list((tmp_path / "archives").iterdir()) == []
