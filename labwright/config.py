@@ -27,16 +27,23 @@ class _Section(BaseModel):
 class BackendConfig(_Section):
     """One `[backends.NAME]` table."""
 
-    kind: Literal["embedded", "remote", "local", "h3fusion", "topla", "scripted"]
+    kind: Literal["embedded", "remote", "local", "h3fusion", "topla", "steered", "scripted"]
     """What stands behind the name."""
     model: str = ""
     """Model id: for embedded a name of `labwright models list` or a path to a GGUF file; for local and h3fusion a
     checkpoint folder, and for local also an adapter folder, a GGUF file or a name of `labwright models list`; for topla
-    the folder of a trained ensemble, empty for members of equal weight."""
+    the folder of a trained ensemble, empty for members of equal weight; for steered the folder of a vision-language
+    model."""
+    vectors: str = ""
+    """Folder of shift vectors of the model, for steered."""
+    level: Literal["dataset", "sample"] = "dataset"
+    """Steer by the vectors, or by the shift of each prompt, for steered."""
+    alpha: float | None = Field(None, ge=0, le=2)
+    """Strength, for steered; None takes the one that `labwright models steer evaluate` chose."""
     adapter: str = ""
     """Folder of a LoRA adapter over `model`, for local."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights in memory, for local and h3fusion."""
+    """Type of the weights in memory, for local, h3fusion and steered."""
     base_url: str = ""
     """Address of an OpenAI-compatible server, for remote."""
     api_key_env: str = ""
@@ -61,7 +68,7 @@ class BackendConfig(_Section):
     """Path of a JSON-lines file of replies, for scripted."""
 
 
-LOCAL_KINDS = ("local", "h3fusion")
+LOCAL_KINDS = ("local", "h3fusion", "steered")
 """Kinds whose model is loaded into this process."""
 
 

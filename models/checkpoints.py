@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ def load_checkpoint(source: str, *, dtype: str = "float32", adapter: str = "") -
             raise WrongUse(f"{source} is itself an adapter; name its base and one adapter")
         source, adapter = base_of(Path(source).expanduser()), source
     place = _place(source)
-    with _quiet():
+    with quietly():
         model, tokenizer = _base(place, dtype)
     facts = _facts(model, tokenizer, place.path)
     if adapter:
@@ -187,7 +187,7 @@ def base_of(adapter: Path) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without the progress bars of transformers, which would mix with ours."""
     from transformers.utils import logging as untyped
 
@@ -205,7 +205,7 @@ def _quiet() -> Iterator[None]:
 def _place(source: str) -> _Place:
     path = Path(source).expanduser()
     if path.is_dir():
-        return _Place(path, _safetensors(path))
+        return _Place(path, safetensors_of(path))
     if source in weights.manifest() or path.is_file():
         file = weights.resolve(source)
         if file.is_dir():
@@ -214,7 +214,12 @@ def _place(source: str) -> _Place:
     raise ModelMissing(f"{source}: no such folder, file or name; see `labwright models list`")
 
 
-def _safetensors(folder: Path) -> tuple[Path, ...]:
+def safetensors_of(folder: Path) -> tuple[Path, ...]:
+    """The weight files of a checkpoint folder.
+
+    Raises:
+        ModelMissing: no configuration, or no weights in a form that cannot carry code.
+    """
     if not (folder / "config.json").is_file():
         raise ModelMissing(f"{folder}: no config.json; give a folder that `save_pretrained` wrote")
     files = tuple(sorted(folder.glob("*.safetensors")))
@@ -234,7 +239,8 @@ def _base(place: _Place, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokeniz
     _register(place.path)
     try:
         config = AutoConfig.from_pretrained(**place.arguments)
-        _fits(place, parameter_count(config) * DTYPES[dtype])
+        # The dequantised tensors of a GGUF file are held beside the model until it is filled.
+        fits(place.path, parameter_count(config) * DTYPES[dtype] * (2 if place.is_gguf else 1))
         tokenizer = AutoTokenizer.from_pretrained(**place.arguments)
         loader: Any = AutoModelForCausalLM
         model, report = loader.from_pretrained(
@@ -242,10 +248,7 @@ def _base(place: _Place, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokeniz
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise HashMismatch(f"{place.path}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-    # transformers fills what a file lacks with random numbers and goes on; such a model is not the user's.
-    absent = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    if absent:
-        raise HashMismatch(f"{place.path}: {len(absent)} weights are absent or of another shape, such as {absent[0]}")
+    whole(place.path, report)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise HashMismatch(f"{place.path}: the tokenizer has {len(tokenizer)} tokens, the model only {rows} embeddings")
@@ -277,13 +280,35 @@ def _register(path: Path) -> None:
             importlib.import_module("labwright.models.h3fusion")
 
 
-def _fits(place: _Place, needed: int) -> None:
-    # The dequantised tensors of a GGUF file are held beside the model until it is filled.
-    needed *= 2 if place.is_gguf else 1
+def whole(path: Path, report: Mapping[str, Any]) -> None:
+    """Refuse a model that was filled up: transformers gives what a file lacks random numbers and goes on.
+
+    Args:
+        path: of the checkpoint.
+        report: what `from_pretrained` says of the keys.
+
+    Raises:
+        HashMismatch: weights are absent or of another shape.
+    """
+    absent = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if absent:
+        raise HashMismatch(f"{path}: {len(absent)} weights are absent or of another shape, such as {absent[0]}")
+
+
+def fits(path: Path, needed: int) -> None:
+    """Refuse what does not fit into the free memory.
+
+    Args:
+        path: of the checkpoint.
+        needed: bytes.
+
+    Raises:
+        ModelMissing: there is less.
+    """
     available = available_bytes()
     if needed > available:
         raise ModelMissing(
-            f"{place.path.name} needs {needed / GIB:.1f} GiB of memory, {available / GIB:.1f} GiB are free; "
+            f"{path.name} needs {needed / GIB:.1f} GiB of memory, {available / GIB:.1f} GiB are free; "
             "free some, or take dtype bfloat16 or a smaller model"
         )
 

@@ -15,6 +15,7 @@ from labwright.models.grammar import SchemaProcessor
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
+    from PIL.Image import Image
     from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
     from transformers.generation.streamers import BaseStreamer
 
@@ -49,6 +50,7 @@ class Decoder:
         context_tokens: longest prompt and answer together.
         repetition_penalty: used where a request names none.
         ends: ids of the tokens that end an answer.
+        processor: makes the inputs of prompts with images, for a model that sees.
     """
 
     model: PreTrainedModel
@@ -57,10 +59,16 @@ class Decoder:
     context_tokens: int
     repetition_penalty: float
     ends: frozenset[int]
+    processor: Any = None
 
     @torch.inference_mode()
     def write(
-        self, prompts: Sequence[str], options: Options, grammar: str = "", streamer: BaseStreamer | None = None
+        self,
+        prompts: Sequence[str],
+        options: Options,
+        grammar: str = "",
+        streamer: BaseStreamer | None = None,
+        images: Sequence[Image] = (),
     ) -> list[Answer]:
         """Write one answer to each prompt; the draws of a batch come from one seed.
 
@@ -69,11 +77,12 @@ class Decoder:
             options: of the request.
             grammar: of `schema_grammar`; empty for free text.
             streamer: gets the tokens of a single prompt as they come.
+            images: those that the prompts have places for, in their order.
 
         Raises:
             ValueError: a prompt leaves no room in the context.
         """
-        batch = self._batch(prompts)
+        batch = self._batch(prompts, images)
         length = batch["input_ids"].shape[1]
         room = self.context_tokens - length
         if room < 1:
@@ -84,8 +93,7 @@ class Decoder:
             torch.manual_seed(options.seed if options.seed is not None else secrets.randbits(32))
             generate: Any = self.model.generate
             out = generate(
-                input_ids=batch["input_ids"],
-                attention_mask=batch["attention_mask"],
+                **{name: values for name, values in batch.items() if name != "token_type_ids"},
                 generation_config=self._generation(options, min(room, options.max_tokens)),
                 logits_processor=masks,
                 stopping_criteria=[stops],
@@ -94,13 +102,15 @@ class Decoder:
         read = batch["attention_mask"].sum(dim=1).tolist()
         return [self._answer(out, row, length, (read[row], options, stops)) for row in range(len(prompts))]
 
-    def _batch(self, prompts: Sequence[str]) -> BatchEncoding:
+    def _batch(self, prompts: Sequence[str], images: Sequence[Image]) -> BatchEncoding:
         # A chat template that writes the start token itself would otherwise get two of them.
         start = self.tokenizer.bos_token
         adds = not (start and all(p.startswith(start) for p in prompts))
-        batch = self.tokenizer(
-            list(prompts), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=adds
-        )
+        form: dict[str, Any] = {"padding": True, "padding_side": "left", "add_special_tokens": adds}
+        if images:
+            batch = self.processor(text=list(prompts), images=list(images), return_tensors="pt", **form)
+        else:
+            batch = self.tokenizer(list(prompts), return_tensors="pt", **form)
         return cast("BatchEncoding", batch.to(self.model.device))
 
     def _generation(self, options: Options, most: int) -> GenerationConfig:

@@ -33,11 +33,11 @@ def available_bytes(cgroup: Path = CGROUP) -> int:
 
 
 def parameter_count(config: PretrainedConfig) -> int:
-    """Parameters of a causal language model of this configuration, counted without memory for any of them."""
+    """Parameters of a language or vision-language model of this configuration, counted without memory for them."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     with torch.device("meta"):
-        loader: Any = AutoModelForCausalLM
+        loader: Any = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
         model = loader.from_config(config)
     return sum(p.numel() for p in model.parameters())

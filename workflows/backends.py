@@ -90,11 +90,27 @@ def _open_local(name: str, config: BackendConfig) -> Backend:
 
     if not config.model:
         raise ConfigInvalid(f"[backends.{name}]: a {config.kind} backend needs `model = ...`")
+    if config.kind == "steered":
+        return _open_steered(name, config)
     checkpoint = load_checkpoint(config.model, dtype=config.dtype, adapter=config.adapter)
     if config.kind == "h3fusion" and "experts" not in checkpoint.facts:
         raise ConfigInvalid(f'[backends.{name}]: {config.model} is no mixture of experts; use kind = "local"')
     chat = local_chat(checkpoint, context_tokens=config.context_tokens, repetition_penalty=REPEAT_PENALTY)
     return Backend(name, config, chat, {"kind": config.kind, **checkpoint.facts}, lambda: None)
+
+
+def _open_steered(name: str, config: BackendConfig) -> Backend:
+    from labwright.models.vision import load_vision
+    from labwright.safety.steering.chat import steered_chat
+
+    if not config.vectors:
+        raise ConfigInvalid(f"[backends.{name}]: a steered backend needs `vectors = ...`, a folder of shift vectors")
+    checkpoint = load_vision(config.model, dtype=config.dtype)
+    chat, steering = steered_chat(
+        checkpoint, Path(config.vectors).expanduser(), level=config.level, alpha=config.alpha,
+        context_tokens=config.context_tokens,
+    )  # fmt: skip
+    return Backend(name, config, chat, {"kind": "steered", **checkpoint.facts, "steering": steering}, lambda: None)
 
 
 class OpenBackends:

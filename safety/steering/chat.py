@@ -1,0 +1,176 @@
+"""A vision-language model that is steered wherever it answers about an image: what `kind = "steered"` opens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from labwright.errors import HashMismatch, WrongUse
+from labwright.models.vision import Asked, VisionChat, VisionCheckpoint, rendered_seen, vision_chat
+from labwright.safety.steering.extraction import Encode, SampleSteerer
+from labwright.safety.steering.guard import Choice
+from labwright.safety.steering.steerer import MOST_ALPHA, Steerer
+from labwright.safety.steering.vectors import FACTS, WEIGHTS, ShiftVectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Level = Literal["dataset", "sample"]
+CHOICE = "choice.json"
+"""Beside the vectors: the alpha of each level that `labwright models steer evaluate` chose, and what it saw."""
+
+
+def encoder(checkpoint: VisionCheckpoint) -> Encode:
+    """What a model takes for a prompt, with an image in front of it or without.
+
+    A prompt is a text, or a whole conversation as :func:`conversation` writes it.
+    """
+    processor: Any = checkpoint.processor
+
+    def encode(text: str, image: Image | None) -> Mapping[str, Any]:
+        messages = _messages(text)
+        if image is None:
+            asked = Asked(messages, ()).without_images()
+            made = processor.tokenizer(rendered_seen(processor, asked), return_tensors="pt")
+        else:
+            prompt = rendered_seen(processor, _with_place(messages))
+            made = processor(text=[prompt], images=[image], return_tensors="pt")
+        kept = {name: values for name, values in made.items() if name != "token_type_ids"}
+        return {name: values.to(checkpoint.model.device) for name, values in kept.items()}
+
+    return encode
+
+
+def conversation(asked: Asked) -> str:
+    """A conversation as one text, which tells it from others."""
+    return json.dumps({"messages": asked.messages}, ensure_ascii=False)
+
+
+def _messages(text: str) -> tuple[dict[str, Any], ...]:
+    if text.startswith('{"messages": '):
+        return tuple(json.loads(text)["messages"])
+    return ({"role": "user", "content": [{"type": "text", "text": text}]},)
+
+
+def _with_place(messages: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """The place of an image in front of the first message, where no message has one."""
+    if any(part["type"] == "image" for m in messages for part in m["content"]):
+        return messages
+    first, *rest = messages
+    return ({**first, "content": [{"type": "image"}, *first["content"]]}, *rest)
+
+
+def steering(
+    checkpoint: VisionCheckpoint, vectors: ShiftVectors, alpha: float, level: Level
+) -> Callable[[Asked], AbstractContextManager[Any]]:
+    """The context that a conversation is answered in: steered where it has an image, as it is without one.
+
+    Args:
+        checkpoint: of the model.
+        vectors: of this very model; at the sample level their corruption and lengths are used, not their directions.
+        alpha: 0 to 2.
+        level: by the data set's vectors, or by the shift of the very prompt, which costs two readings of it.
+
+    Raises:
+        WrongUse: alpha out of range, or an unknown level.
+        HashMismatch: the vectors do not fit the model.
+    """
+    if level not in ("dataset", "sample"):
+        raise WrongUse(f"level {level!r}: dataset or sample")
+    model: Any = checkpoint.model
+    Steerer(model, vectors.layers, alpha)  # what is wrong with the vectors shows now, not in the first answer
+    by_sample = SampleSteerer(model, encoder(checkpoint), alpha, vectors.corruption)  # type: ignore[arg-type]
+
+    def around(asked: Asked) -> AbstractContextManager[Any]:
+        if not asked.images or alpha == 0:
+            return nullcontext()
+        if level == "dataset":
+            return Steerer(model, vectors.layers, alpha)
+        if len(asked.images) > 1:
+            raise ValueError(f"steering by sample takes one image a conversation, this one has {len(asked.images)}")
+        return by_sample.steering(conversation(asked), asked.images[0])
+
+    return around
+
+
+def steered_chat(
+    checkpoint: VisionCheckpoint,
+    folder: Path,
+    *,
+    level: Level = "dataset",
+    alpha: float | None = None,
+    context_tokens: int = 8192,
+) -> tuple[VisionChat, dict[str, Any]]:
+    """A steered chat model, and what a record says of the steering.
+
+    Args:
+        checkpoint: of :func:`labwright.models.vision.load_vision`.
+        folder: of the vectors that `labwright models steer extract` took from it.
+        level: dataset or sample.
+        alpha: None takes the one that `labwright models steer evaluate` chose.
+        context_tokens: longest prompt and answer together.
+
+    Raises:
+        ModelMissing: there are no vectors.
+        HashMismatch: they are damaged, or of another model.
+        WrongUse: no alpha was chosen or given, or it is out of range.
+    """
+    vectors = ShiftVectors.load(folder, str(checkpoint.facts["model"]))
+    chosen, reason = (alpha, "given") if alpha is not None else read_choice(folder, level)
+    around = steering(checkpoint, vectors, chosen, level)
+    facts = {
+        "level": level,
+        "alpha": chosen,
+        "reason": reason,
+        "corruption": vectors.corruption,
+        "aggregate": vectors.aggregate,
+        "anchors": vectors.n_anchor,
+        "vectors_sha256": vectors_hash(folder),
+    }
+    return vision_chat(checkpoint, context_tokens=context_tokens, around=around), facts
+
+
+def vectors_hash(folder: Path) -> str:
+    """The sha256 of the vectors and of what they say of themselves."""
+    return hashlib.sha256((folder / WEIGHTS).read_bytes() + (folder / FACTS).read_bytes()).hexdigest()
+
+
+def write_choice(folder: Path, choices: Mapping[Level, Choice]) -> None:
+    """Keep the alpha of each level beside the vectors that it belongs to."""
+    levels = {
+        level: {
+            "alpha": choice.alpha,
+            "reason": choice.reason,
+            "seen": {f"{a:g}": {"unsafe": r.unsafe, "benign": r.benign} for a, r in choice.seen.items()},
+        }
+        for level, choice in choices.items()
+    }
+    made = {"vectors_sha256": vectors_hash(folder), "levels": levels}
+    (folder / CHOICE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def read_choice(folder: Path, level: Level) -> tuple[float, str]:
+    """The alpha that was chosen for a level, and why.
+
+    Raises:
+        WrongUse: none was chosen.
+        HashMismatch: it was chosen for other vectors, or the file was changed by hand.
+    """
+    path = folder / CHOICE
+    if not path.is_file():
+        raise WrongUse(f"{folder}: no alpha was chosen; `labwright models steer evaluate` does, or give one")
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        of, levels = held["vectors_sha256"], held["levels"]
+        chosen = (float(levels[level]["alpha"]), str(levels[level]["reason"])) if level in levels else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise HashMismatch(f"{path}: damaged: {error!r}; run `labwright models steer evaluate` again") from error
+    if of != vectors_hash(folder) or (chosen and not 0 <= chosen[0] <= MOST_ALPHA):
+        raise HashMismatch(f"{path}: was not chosen for these vectors; run `labwright models steer evaluate` again")
+    if chosen is None:
+        raise WrongUse(f"{path}: no alpha for the level {level}; `labwright models steer evaluate` chooses one")
+    return chosen
