@@ -45,6 +45,8 @@ class Prompt:
     """Hash of the template, not of the rendered text."""
     system: str
     user: str
+    images: tuple[str, ...] = ()
+    """PNG files in base64, in front of the user's text; for a model that sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,21 @@ class _Request:
 
     def key(self, session: Session) -> str:
         parts = [session.backend, self.kind, self.prompt.system, self.prompt.user, self.options, self.history]
+        parts += [hashlib.sha256(image.encode()).hexdigest() for image in self.prompt.images]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _content(self) -> Any:
+        if not self.prompt.images:
+            return self.prompt.user
+        images = [{"type": "image", "base64": i, "mime_type": "image/png"} for i in self.prompt.images]
+        return [*images, {"type": "text", "text": self.prompt.user}]
 
     def messages(self) -> list[BaseMessage]:
         from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
         messages: list[BaseMessage] = [
             SystemMessage(self.prompt.system),
-            HumanMessage(self.prompt.user),
+            HumanMessage(self._content()),
         ]
         for reply, wrong in self.history:
             messages += [AIMessage(reply), HumanMessage(f"That answer is invalid: {wrong}\nAnswer again.")]

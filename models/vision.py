@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -126,6 +127,7 @@ def _loaded(path: Path, dtype: str) -> tuple[PreTrainedModel, ProcessorMixin]:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+    importlib.import_module("labwright.models.eyes")  # transformers then knows labwright's own tower
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(str(path), **where)

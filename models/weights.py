@@ -67,7 +67,7 @@ class WeightFile(_Entry):
 class ModelEntry(_Entry):
     """One model of the manifest."""
 
-    use: Literal["generation", "embedding", "faces"]
+    use: Literal["generation", "embedding", "faces", "vision"]
     licence: str
     context_tokens: int = 0
     """0 for what reads no text."""

@@ -1,7 +1,8 @@
 """`labwright bench vision`: what is measured of images and the models that see them (docs/benchmarks/README.md).
 
 Parts: `steering`, refusals undone by an image and restored in a made-up world; `overhead`, what steering costs at a
-real model's shapes; `faces`, masks against recognition on the few photos that packages carry.
+real model's shapes; `faces`, masks against recognition on the few photos that packages carry; `figures`, figures
+with known content read by a small model that sees.
 """
 
 from __future__ import annotations
@@ -89,10 +90,18 @@ def _faces(rows: Rows, quick: bool, say: Say) -> None:
     measured(rows, Bench(own, others, team, observers, settings), say, methods=METHODS[:2] if quick else METHODS)
 
 
+def _figures(rows: Rows, quick: bool, say: Say) -> None:
+    """A model of parts that install from packages learns to read figures; an hour or two where nothing was done yet."""
+    from labwright.eval.suites.figure_reading import Size, measure
+
+    measure(rows, say, Size(train=4, validation=1, test=1, epochs=0.1) if quick else Size())
+
+
 PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {
     "steering": _steering,
     "overhead": _overhead,
     "faces": _faces,
+    "figures": _figures,
 }
 """One part a kind of measurement; it measures what the rows do not hold."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from labwright.eval.intervals import wilson
-from labwright.eval.suites.figures import Row, figure
+from labwright.eval.suites.figures import Row, bootstrap, figure
 from labwright.eval.suites.fusion_figures import bootstrap_median
 
 WORLD = "made-up world, degradation made on purpose"
@@ -158,10 +158,31 @@ def _held_out(name: str, rows: Sequence[Row], white: bool) -> dict[str, Any]:
     return figure(name, sum(r["protected"] for r in mine), "look-ups", len(mine), note=note)
 
 
+def _figure_reading(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Share of fields read rightly from test figures: with the image, from the legend alone, by guessing."""
+    from labwright.eval.suites.figure_reading import shares
+
+    done = [r for r in rows if r["kind"] == "figure_read"]
+    if not done:
+        return []
+    names = (("figure_field_acc", "image"), ("figure_legend_acc", "legend"), ("figure_majority_acc", "guess"))
+    figures = []
+    for name, what in names:
+        values = list(shares(done, what))
+        low, high = bootstrap(values)
+        fields = {f: statistics.fmean(r["read"][f]["guess"] if what == "guess" else r["read"][f][what] == r["read"][f]["right"]
+                                      for r in done) for f in done[0]["read"]}  # fmt: skip
+        each = ", ".join(f"{f} {v:.2f}" for f, v in fields.items())
+        note = f"{each}; {len({r['dataset'] for r in done})} data sets that nothing was learned from, interval over figures"
+        figures.append(figure(name, statistics.fmean(values), "share", len(values), low=low, high=high, note=note))
+    return figures
+
+
 MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
     _steering,
     _utility,
     _left_alone,
     _overhead,
     _faces,
+    _figure_reading,
 )

@@ -13,6 +13,7 @@ from typing import Any
 from labwright.errors import TrainingRefused
 
 FIELDS = {"prompt", "answer", "property", "id", "input"}
+"""What a line of a file may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Example:
     """Name in messages and in the record."""
     input: str = ""
     """Text that the instruction is about; the Alpaca template has a form of its own for it."""
+    about: str = ""
+    """What else the question is about, such as the name of a picture: the same words about another are another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,16 @@ class TrainingData:
         digest = hashlib.sha256()
         for part in (self.train, self.heldout):
             for example in part:
-                digest.update(json.dumps(asdict(example), sort_keys=True).encode())
+                said = {name: value for name, value in asdict(example).items() if value or name != "about"}
+                digest.update(json.dumps(said, sort_keys=True).encode())
                 digest.update(b"\n")
             digest.update(b"--\n")
         return digest.hexdigest()
 
 
 def question_key(example: Example) -> str:
-    """The question as it counts for leakage: instruction and input, without differences of case and spacing."""
-    return " ".join(f"{example.prompt}\n{example.input}".casefold().split())
+    """The question as it counts for leakage: all that it is about, without differences of case and spacing."""
+    return " ".join(f"{example.prompt}\n{example.input}\n{example.about}".casefold().split())
 
 
 def duplicates(examples: Iterable[Example]) -> int:

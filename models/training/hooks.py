@@ -2,6 +2,7 @@
 
 | what a method does | hook point | for example |
 |---|---|---|
+| gives the model more than tokens | `inputs` | the images of a vision-language model |
 | adds a term to the loss, of outputs, hidden states or weights | `loss_terms` | H3Fusion's gate, LDIFS, EWC, Lisa |
 | computes the gradients of a step itself, at weights it moved | `gradients` | Booster, Vaccine, RepNoise |
 | says which examples a step sees | `choose_batch` | Lisa's two states |
@@ -54,6 +55,10 @@ class Hook:
 
     def forward_arguments(self) -> Mapping[str, Any]:
         """Arguments for each forward pass, such as `output_hidden_states=True`."""
+        return {}
+
+    def inputs(self, run: TrainingRun, batch: Batch) -> Mapping[str, Any]:
+        """What a forward pass on the data's own batches takes besides tokens, such as images."""
         return {}
 
     def choose_batch(self, run: TrainingRun, step: int) -> Sequence[Batch] | None:

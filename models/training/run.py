@@ -104,7 +104,13 @@ class TrainingRun:
     def forward(self, batch: Batch, **more: Any) -> Any:
         """Outputs of the model on a batch, at the training's precision."""
         with self.precision():
-            return self._called(**model_inputs(batch), **{**self._arguments, **more})
+            return self._called(**self._inputs(batch), **{**self._arguments, **more})
+
+    def _inputs(self, batch: Batch) -> dict[str, Any]:
+        found = model_inputs(batch)
+        for hook in self.hooks:
+            found |= hook.inputs(self, batch)
+        return found
 
     def accumulate(self, batches: Sequence[Batch], *, scale: float = 1.0, terms: bool = True) -> StepLoss:
         """Add `scale` times the gradient of a step's loss to `.grad`; with `terms` the hooks' terms are part of it.
@@ -205,7 +211,7 @@ class TrainingRun:
             with torch.no_grad():
                 for chunk in chunks[rank::world]:
                     batch = self.batch(chunk)
-                    outputs = self.model(**model_inputs(batch))
+                    outputs = self.model(**self._inputs(batch))
                     loss += float(answer_loss(outputs.logits, batch))
                     tokens += batch.answer_tokens()
         finally:

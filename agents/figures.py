@@ -1,0 +1,87 @@
+"""Reading a figure: a few closed questions about what is plotted, each answered from the model's token probabilities.
+
+What a figure may show is known for labwright's own plots (the columns of their data), so that every field is a choice;
+a small model that sees reads letters it can choose among better than words it would have to write.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from labwright.agents.prompting import prompt
+from labwright.models.ask import Prompt, Session, choose
+from labwright.models.prompt_file import Material
+
+LETTERS = "ABCDEF"
+KINDS = ("survival curves", "box plot", "scatter plot", "bar chart", "histogram")
+DIRECTIONS = ("rises", "falls", "neither")
+ASKED: Mapping[str, str] = {
+    "kind": "What kind of figure is it?",
+    "x": "What is on the horizontal axis?",
+    "y": "What is on the vertical axis?",
+    "groups": "How many groups are shown?",
+    "direction": "From left to right, or from the first group to the last, does the measure rise or fall?",
+    "n": "How many samples does the figure show?",
+}
+"""Field to question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing to read, and what it may be."""
+
+    name: str
+    """A key of ASKED."""
+    options: tuple[str, ...]
+    """Two to six, distinct."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read."""
+
+    field: str
+    value: str
+    probability: float
+    """Of that option among all."""
+    decided_by: str
+
+
+def figure_prompt(legend: Material, field: Field, images: Sequence[bytes] = ()) -> Prompt:
+    """The question about one field, options in the given order behind letters.
+
+    Args:
+        legend: the figure's text.
+        field: what is read.
+        images: the figure as PNG; none for a reading of the legend alone.
+    """
+    listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, field.options, strict=False))
+    made = prompt("figure").render(legend=legend, question=ASKED[field.name], options=listed)
+    kept = tuple(base64.b64encode(image).decode() for image in images)
+    return Prompt(made.id, made.hash, made.system, made.user, kept)
+
+
+def read_figure(session: Session, image: bytes | None, legend: Material, fields: Sequence[Field]) -> list[Read]:
+    """Read the fields of one figure.
+
+    Args:
+        session: of a model that sees.
+        image: PNG; None reads the legend alone.
+        legend: the figure's text.
+        fields: what is read; options are shown in an order that the session's seed decides.
+    """
+    found = []
+    for field in fields:
+        order = list(field.options)
+        random.Random(f"{session.seed}:{field.name}:{order}").shuffle(order)  # noqa: S311  (an order, not a secret)
+        shown = Field(field.name, tuple(order))
+        letters = LETTERS[: len(order)]
+        even = dict.fromkeys(letters, 1 / len(letters))
+        asked = figure_prompt(legend, shown, () if image is None else (image,))
+        given = choose(session, asked, tuple(letters), fallback=even)
+        best = max(letters, key=lambda letter: given.value[letter])
+        found.append(Read(field.name, order[letters.index(best)], given.value[best], given.decided_by))
+    return found

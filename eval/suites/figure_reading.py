@@ -1,0 +1,230 @@
+"""A small model that sees, made of parts that install from packages, taught to read figures and measured on other data sets.
+
+The tower is EfficientNet-Lite0, the language model SmolLM2-135M; the connector is trained whole, the language model by
+adapters, on one question about each of some five thousand figures. Every test figure is asked all six questions, with the
+image and its legend, and with the legend alone.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labwright.agents.figures import LETTERS, Field, figure_prompt
+from labwright.config import cache_dir
+from labwright.eval.suites.figure_plots import (
+    TEST,
+    VALIDATION,
+    Plot,
+    draw_plot,
+    make_plots,
+    pictures_sha256,
+    read_table,
+)
+from labwright.eval.suites.rows import Rows
+from labwright.models.ask import label_mass
+from labwright.models.prompt_file import Material
+
+if TYPE_CHECKING:
+    from labwright.models.training.seeing import SeenExample
+    from labwright.models.vision import VisionChat
+
+Say = Callable[[str], None]
+TRAIN_EACH, VALIDATION_EACH, TEST_EACH = 420, 30, 50
+BASE = "smollm2-135m-instruct"
+FENCE = "figure"
+KINDS_OF_READING = ("image", "legend")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is drawn and learned."""
+
+    train: int = TRAIN_EACH
+    validation: int = VALIDATION_EACH
+    test: int = TEST_EACH
+    epochs: float = 1.0
+
+
+def folders() -> dict[str, list[Path]]:
+    """Data sets on this machine by what they are for."""
+    from labwright.tools.catalogue.catalogue import dataset_folder, load_cards
+
+    found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
+    for card in load_cards():
+        part = "test" if card["id"] in TEST else "validation" if card["id"] in VALIDATION else "train"
+        found[part].append(dataset_folder(card["id"]))
+    return found
+
+
+def drawn(part: str, places: Sequence[Path], each: int, say: Say) -> list[Plot]:
+    """The figures of a part; drawn once a machine."""
+    tables = []
+    for place in places:
+        table = read_table(place)
+        try:
+            draw_plot(table, 0)
+        except ValueError:  # a data set with nothing to draw
+            continue
+        tables.append(table)
+    say(f"{each} figures of each of {len(tables)} data sets, for {part}")
+    return make_plots(tables, each, _figures())
+
+
+def _figures() -> Path:
+    return cache_dir() / "bench" / "vision" / "figures"
+
+
+def picture(name: str) -> Any:
+    """The figure of an example, RGB; an example is named `PLOT:FIELD`."""
+    from PIL import Image
+
+    return Image.open(_figures() / f"{name.split(':')[0]}.png").convert("RGB")
+
+
+def example(plot: Plot, field: Field) -> SeenExample:
+    """One question about one figure, and the letter of the right option."""
+    from labwright.models.training.seeing import SeenExample
+
+    asked = figure_prompt(Material(plot.legend, FENCE), field)
+    right = LETTERS[field.options.index(plot.truth()[field.name])]
+    return SeenExample(f"{plot.id}:{field.name}", asked.system, asked.user, right)
+
+
+def one_each(plots: Sequence[Plot], seed: int = 0) -> list[SeenExample]:
+    """A question about every figure, the fields in turn, in an order of the seed."""
+    order = list(plots)
+    random.Random(seed).shuffle(order)  # noqa: S311
+    made = []
+    for number, plot in enumerate(order):
+        fields = plot.fields()
+        made.append(example(plot, fields[number % len(fields)]))
+    return made
+
+
+def measure(rows: Rows, say: Say, size: Size = Size(), *, made: Path | None = None) -> None:
+    """Draw, assemble, train and read; what was done on this machine or is in the rows is not done again.
+
+    Args:
+        rows: of the benchmark.
+        say: shows progress.
+        size: of everything.
+        made: an assembled model to train, in place of the one of packages.
+    """
+    home = cache_dir() / "bench" / "vision"
+    places = folders()
+    train = drawn("training", places["train"], size.train, say)
+    test = drawn("test", places["test"], size.test, say)
+    if all(rows.has("figure_read", plot.id) for plot in test):
+        return
+    trained = home / "seeing"
+    if not (trained / "training.json").is_file():
+        validation = drawn("validation", places["validation"], size.validation, say)
+        _train(made or _assembled(home, say), train, validation, trained, (size, rows, say))
+    chat = _opened(trained)
+    usual = usual_answers(train)
+    for number, plot in enumerate(test, 1):
+        if not rows.has("figure_read", plot.id):
+            if number % 10 == 1:
+                say(f"reading figure {number} of {len(test)}")
+            rows.put_once({"kind": "figure_read", "name": plot.id, "dataset": plot.dataset, "type": plot.kind,
+                           "read": read(chat, plot, usual)})  # fmt: skip
+
+
+def _assembled(home: Path, say: Say) -> Path:
+    """Tower, random connector and language model as one folder."""
+    from labwright.models.checkpoints import load_checkpoint
+    from labwright.models.eyes import assemble, load_eyes
+
+    folder = home / "assembled"
+    if not (folder / "processor_config.json").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        say(f"EfficientNet-Lite0, a connector, {BASE}")
+        assemble(load_checkpoint(BASE), load_eyes(), folder)
+    return folder
+
+
+def _train(
+    assembled: Path, train: Sequence[Plot], validation: Sequence[Plot], folder: Path, how: tuple[Size, Rows, Say]
+) -> None:
+    from labwright.models.training.config import TrainingConfig
+    from labwright.models.training.seeing import SEEING, train_seeing
+    from labwright.models.vision import load_vision
+
+    size, rows, say = how
+    settings = TrainingConfig(
+        lora=SEEING, epochs=size.epochs, learning_rate=5e-4, warmup_steps=20, batch_size=16, max_tokens=400,
+        autocast="bfloat16", checkpoint_every=25, heldout_every=100, log_every=10,
+    )  # fmt: skip
+    result = train_seeing(
+        load_vision(str(assembled)),
+        one_each(train),
+        picture,
+        folder,
+        images_sha256=pictures_sha256([*train, *validation]),
+        config=settings,
+        heldout=one_each(validation),
+        report=lambda p: say(f"step {p.step} of {p.steps}, loss {p.loss:.3f}" if p.steps else p.note),
+        resume=folder.is_dir(),
+    )
+    rows.add("figure_training", "seeing", {"figures": len(train), "steps": result.steps, "loss": result.loss,
+                                           "heldout_loss": result.heldout_loss, "tokens": result.tokens,
+                                           "seconds": round(result.seconds)})  # fmt: skip
+
+
+def _opened(folder: Path) -> VisionChat:
+    from labwright.models.vision import load_vision, vision_chat
+
+    return vision_chat(load_vision(str(folder)))
+
+
+def usual_answers(train: Sequence[Plot]) -> dict[str, str]:
+    """Field to the most frequent answer of the training figures."""
+    return {name: Counter(plot.truth()[name] for plot in train).most_common(1)[0][0] for name in train[0].truth()}
+
+
+def read(chat: VisionChat, plot: Plot, usual: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Field to what is right, what was read with the image and from the legend alone, and what guessing gives.
+
+    Guessing takes the usual answer where it is an option, and is right once in so many options where it is not.
+    """
+    image = (_figures() / f"{plot.id}.png").read_bytes()
+    found = {}
+    for field in plot.fields():
+        right = plot.truth()[field.name]
+        guess = float(usual[field.name] == right) if usual[field.name] in field.options else 1 / len(field.options)
+        found[field.name] = {
+            "right": right,
+            "image": _answer(chat, plot, field, (image,)),
+            "legend": _answer(chat, plot, field, ()),
+            "guess": round(guess, 4),
+        }
+    return found
+
+
+def _answer(chat: VisionChat, plot: Plot, field: Field, images: Sequence[bytes]) -> str:
+    """The option with the most probability."""
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    from labwright.models.reply import top_tokens
+
+    asked = figure_prompt(Material(plot.legend, FENCE), field, images)
+    blocks = [{"type": "image", "base64": i, "mime_type": "image/png"} for i in asked.images]
+    messages = [SystemMessage(asked.system), HumanMessage([*blocks, {"type": "text", "text": asked.user}])]
+    letters = LETTERS[: len(field.options)]
+    reply = chat.invoke(messages, max_tokens=1, temperature=0, logprobs=True, top_logprobs=20)
+    mass = label_mass(top_tokens(reply), tuple(letters))
+    return field.options[letters.index(max(letters, key=lambda letter: mass[letter]))]
+
+
+def shares(rows: Sequence[dict[str, Any]], what: str) -> Iterator[float]:
+    """Share of the fields that are right, figure by figure; `what` is image, legend or guess."""
+    for row in rows:
+        fields = row["read"].values()
+        right = [f["guess"] if what == "guess" else float(f[what] == f["right"]) for f in fields]
+        yield sum(right) / len(right)
