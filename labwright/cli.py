@@ -27,6 +27,7 @@ from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_safety import attack, bench_safety, harden
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
+from labwright.cli_stack import build
 from labwright.cli_steering import steer_app
 from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
@@ -60,6 +61,7 @@ models_app.command("align")(align)
 models_app.command("attack")(attack)
 models_app.command("harden")(harden)
 models_app.add_typer(steer_app, name="steer")
+models_app.command("build")(build)
 app.command()(quote)
 for act in (review, comment, pause, cancel):
     app.command()(act)

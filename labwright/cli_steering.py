@@ -11,7 +11,7 @@ from labwright.cli_screen import Screen, emit, printable, table
 
 if TYPE_CHECKING:
     from labwright.models.vision import VisionCheckpoint
-    from labwright.safety.steering.evaluation import Ask, Report
+    from labwright.safety.steering.evaluation import Report
 
 steer_app = typer.Typer(no_args_is_help=True, help="Steer a vision-language model back to its refusals.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -76,7 +76,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Choose the strength on a fifth of the items, report the others, and keep the choice beside the vectors."""
-    from labwright.safety.steering.chat import vectors_hash, write_choice
+    from labwright.safety.steering.chat import asker, vectors_hash, write_choice
     from labwright.safety.steering.evaluation import Plan, as_document, read_items
     from labwright.safety.steering.evaluation import evaluate as measured
     from labwright.safety.steering.guard import ALPHAS
@@ -87,7 +87,7 @@ def evaluate(
     with Screen() as screen:
         checkpoint = _loaded(model, dtype, screen)
         held = ShiftVectors.load(vectors, str(checkpoint.facts["model"]))
-        ask = _asker(checkpoint, held, reply_tokens)
+        ask = asker(checkpoint, held, reply_tokens)
         chosen: Any = [level for level in levels.split(",") if level]
         away: Any = "noise" if held.corruption != "noise" else "blank"
         plan = Plan(levels=chosen, alphas=strengths, meaningless=away)
@@ -153,28 +153,6 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",") if part)
     except ValueError as error:
         raise WrongUse(f"--alphas {text!r}: numbers between commas, such as 0,0.5,1") from error
-
-
-def _asker(checkpoint: VisionCheckpoint, vectors: Any, reply_tokens: int) -> Ask:
-    """Asks greedily; one chat model for each level and strength."""
-    from functools import cache
-
-    from langchain_core.messages import HumanMessage
-
-    from labwright.models.vision import VisionChat, image_block, vision_chat
-    from labwright.safety.steering.chat import steering
-
-    @cache
-    def chat(level: str, alpha: float) -> VisionChat:
-        around = steering(checkpoint, vectors, alpha, level)  # type: ignore[arg-type]
-        return vision_chat(checkpoint, around=around)
-
-    def ask(text: str, image: Any, level: str, alpha: float) -> str:
-        content: list[Any] = [] if image is None else [image_block(image)]
-        message = HumanMessage([*content, {"type": "text", "text": text}])
-        return str(chat(level, alpha).invoke([message], max_tokens=reply_tokens, temperature=0).text)
-
-    return ask
 
 
 def _with_intervals(document: dict[str, Any]) -> dict[str, Any]:

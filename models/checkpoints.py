@@ -30,6 +30,8 @@ DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ADAPTER_CONFIG = "adapter_config.json"
 HARDENING = "hardening.json"
 """What `labwright models harden` writes beside weights: the defences, and the sha256 of each file."""
+STAGE = "stage.json"
+"""What `labwright models build` leaves beside weights: the stage that made them, and what it stands on."""
 FUSED = "h3fusion"
 """What the model types of fused checkpoints begin with."""
 
@@ -116,6 +118,7 @@ def _facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Pat
         "chat_template": give_template(tokenizer),
         **_experts(model.config),
         **_hardening(path),
+        **_stage(path),
     }
 
 
@@ -129,6 +132,18 @@ def _adapted(model: PreTrainedModel, folder: Path, facts: dict[str, Any]) -> Pre
     facts["model"] += f"+{folder.resolve().name}@{sha256[:12]}"
     facts |= _hardening(folder)  # an adapter's manifest holds its base's defences as well
     return merged
+
+
+def _stage(path: Path) -> dict[str, Any]:
+    """Name, key and inputs of the stage of a build that made a checkpoint; nothing for any other."""
+    file = (path if path.is_dir() else path.parent) / STAGE
+    if not file.is_file():
+        return {}
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        return {"stage": {name: held[name] for name in ("name", "key", "inputs")}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise HashMismatch(f"{file}: damaged; build the stack again") from error
 
 
 def _hardening(folder: Path) -> dict[str, Any]:
@@ -228,6 +243,24 @@ def safetensors_of(folder: Path) -> tuple[Path, ...]:
         said = f"{pickles[0]} is a pickle, which can run code, and is not read" if pickles else "no *.safetensors"
         raise ModelMissing(f"{folder}: {said}; save the model with safe_serialization=True")
     return files
+
+
+def configuration_of(source: str) -> PretrainedConfig:
+    """The configuration of a checkpoint, without its weights.
+
+    Raises:
+        ModelMissing: there is no such checkpoint.
+        HashMismatch: it cannot be read.
+    """
+    from transformers import AutoConfig
+
+    place = _place(source)
+    _register(place.path)
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(**place.arguments)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HashMismatch(f"{place.path}: cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    return config
 
 
 def _base(place: _Place, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

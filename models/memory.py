@@ -41,3 +41,17 @@ def parameter_count(config: PretrainedConfig) -> int:
         loader: Any = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
         model = loader.from_config(config)
     return sum(p.numel() for p in model.parameters())
+
+
+def parameters_of(source: str) -> int:
+    """Parameters of a checkpoint, from its configuration alone.
+
+    Args:
+        source: a folder, a GGUF file, or a name of `labwright models list`.
+
+    Raises:
+        ModelMissing, HashMismatch: as for loading it.
+    """
+    from labwright.models.checkpoints import configuration_of
+
+    return parameter_count(configuration_of(source))

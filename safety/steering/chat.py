@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from labwright.errors import HashMismatch, WrongUse
-from labwright.models.vision import Asked, VisionChat, VisionCheckpoint, rendered_seen, vision_chat
+from labwright.models.vision import Asked, VisionChat, VisionCheckpoint, image_block, rendered_seen, vision_chat
 from labwright.safety.steering.extraction import Encode, SampleSteerer
 from labwright.safety.steering.guard import Choice
 from labwright.safety.steering.steerer import MOST_ALPHA, Steerer
@@ -132,6 +133,28 @@ def steered_chat(
         "vectors_sha256": vectors_hash(folder),
     }
     return vision_chat(checkpoint, context_tokens=context_tokens, around=around), facts
+
+
+def asker(checkpoint: VisionCheckpoint, vectors: ShiftVectors, reply_tokens: int) -> Callable[..., str]:
+    """Asks a model greedily: text, image or None, level and alpha to an answer.
+
+    Args:
+        checkpoint: of the model.
+        vectors: of this very model.
+        reply_tokens: longest answer.
+    """
+    from langchain_core.messages import HumanMessage
+
+    @cache
+    def chat(level: Level, alpha: float) -> VisionChat:
+        return vision_chat(checkpoint, around=steering(checkpoint, vectors, alpha, level))
+
+    def ask(text: str, image: Image | None, level: Level, alpha: float) -> str:
+        content: list[Any] = [] if image is None else [image_block(image)]
+        message = HumanMessage([*content, {"type": "text", "text": text}])
+        return str(chat(level, alpha).invoke([message], max_tokens=reply_tokens, temperature=0).text)
+
+    return ask
 
 
 def vectors_hash(folder: Path) -> str:

@@ -1,0 +1,1 @@
+../../labwright/cli_stack.py
