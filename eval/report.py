@@ -19,6 +19,7 @@ from markupsafe import Markup
 from labwright.eval import report_summary as summary
 from labwright.eval.automation import automation_of, automation_rows
 from labwright.eval.report_files import RunFiles
+from labwright.eval.report_lineage import lineage
 from labwright.eval.report_parts import kept, literature, protocol_parts, review_tables, unsupported
 from labwright.eval.report_quotes import anchor
 from labwright.eval.report_tasks import LEVELS, task_views
@@ -76,6 +77,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "over_rules": summary.over_rules(summary.packaged_benchmark()),
         "limits": summary.limits(found, tasks, reviews, unsupported(parts)),
         "models": summary.models(record),
+        "lineage": lineage(record),
         "automation": automation_rows(automation_of(files)),
         # Last: everything above may have met a damaged file.
         "faults": list(dict.fromkeys(files.faults)),

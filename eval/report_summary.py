@@ -216,11 +216,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
+MADE_OF = ("stage", "hardening", "adapter", "steering", "trained", "members")
+"""Facts that the picture of what models are made of shows (report_lineage.py)."""
+
+
 def models(record: RunRecord) -> list[tuple[str, str, str, str]]:
     """Role, backend and model, file hash, and the remaining facts."""
     rows = []
     for role, facts in record.models.items():
-        rest = {k: v for k, v in facts.items() if k not in ("name", "kind", "model", "sha256")}
+        rest = {k: v for k, v in facts.items() if k not in ("name", "kind", "model", "sha256", *MADE_OF)}
         kind, name = facts.get("kind", "unknown kind"), facts.get("name", "unnamed")
         named = f"{facts.get('model', 'unknown')} ({kind}, backend {name})"
         extra = ", ".join(f"{k}: {v}" for k, v in rest.items())

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
+from labwright.eval.report_lineage import lineage
 from labwright.eval.report_summary import STATUS
 from labwright.web.desk import desk_of, store_of, visitor_of
 from labwright.web.live import ACTIVE
@@ -97,6 +98,7 @@ def context(view: RunView, tab: str) -> dict[str, Any]:
         "rows": view.tasks,
         "decided": view.decided,
         "models": view.models,
+        "lineage": lineage(view.record),
         "automation": view.automation,
         "n_unsupported": view.n_unsupported,
         "faults": view.faults,
