@@ -48,12 +48,15 @@ def enrol(
 
     if out.exists():
         raise WrongUse(f"{out}: is there already; a key is not overwritten, for its photos need it")
-    settings = MaskSettings(budget=budget, epochs=epochs, dissimilarity=dissimilarity, seed=seed)
     with Screen() as screen:
         recognisers = _team(team, screen)
         pictures = _pictures(photos)
         phrase = _passphrase(new=True)
         faces = own_faces(pictures, _detector(screen), recognisers)
+        # Few photos in large batches give few updates: the mask would not reach its budget.
+        settings = MaskSettings(
+            budget=budget, epochs=epochs, dissimilarity=dissimilarity, seed=seed, batch=min(4, max(1, len(faces) // 4))
+        )
         screen.say(f"{len(faces)} photos, {epochs} epochs, learned against {', '.join(r.name for r in recognisers)}")
         key = learned(
             person,

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from labwright.config import BackendConfig, Config, cache_dir
+from labwright.config import BackendConfig, Config, Role, cache_dir
 from labwright.errors import WrongUse
 from labwright.models.training.alignment_data import PROPERTIES
 from labwright.models.training.files import write_json, write_text
@@ -58,7 +58,7 @@ def build(recipe: Recipe, out: Path, report: Report = silent, *, root: Path | No
         "backends": {name: {"table": table, "lineage": lineage(made, name)} for name, table in backends.items()},
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / CONFIG, configuration(backends, recipe.roles))
+    write_text(out / CONFIG, configuration(backends, dict(recipe.roles)))
     write_json(out / RECORD, record)
     return record
 
@@ -228,7 +228,7 @@ def lineage(made: Build, backend: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def configuration(backends: Mapping[str, Mapping[str, Any]], roles: Mapping[str, str]) -> str:
+def configuration(backends: Mapping[str, Mapping[str, Any]], roles: Mapping[Role, str]) -> str:
     """The text of labwright.toml; roles that the stack does not play go to the embedded model."""
     lines = ["# Written by `labwright models build`; stack.json beside it says what went into each backend.", ""]
     lines += ["[backends.embedded]", 'kind = "embedded"', 'model = "qwen2.5-coder-1.5b-instruct"', ""]

@@ -17,6 +17,7 @@ from labwright.safety.defences.catalogue import STAGES
 
 NONE = "none"
 Part = Literal["fused", "ensemble", "steered"]
+USUAL_ROLES: dict[Role, Part] = {"reviewer": "fused", "search": "ensemble", "judge": "ensemble"}
 
 
 class _Table(BaseModel):
@@ -111,9 +112,7 @@ class Recipe(_Table):
     steer: SteerTable | None = None
     gguf: Literal["", "f16", "q8_0"] = "q8_0"
     """Export of the ensemble's members, which llama.cpp runs several times faster; empty keeps them in this process."""
-    roles: dict[Role, Part] = Field(
-        default_factory=lambda: {"reviewer": "fused", "search": "ensemble", "judge": "ensemble"}
-    )
+    roles: dict[Role, Part] = Field(default_factory=lambda: dict(USUAL_ROLES))
 
     def settings_of(self, stage: Literal["align", "tune", "fusion"]) -> TrainingConfig:
         """Settings of a stage's training.
