@@ -16,7 +16,15 @@ from labwright.models.ask import Prompt, Session, choose
 from labwright.models.prompt_file import Material
 
 LETTERS = "ABCDEF"
-KINDS = ("survival curves", "box plot", "scatter plot", "bar chart", "histogram")
+KINDS = (
+    "survival curves",
+    "box plot",
+    "scatter plot",
+    "bar chart",
+    "histogram",
+    "volcano plot",
+    "forest plot",
+)
 DIRECTIONS = ("rises", "falls", "neither")
 ASKED: Mapping[str, str] = {
     "kind": "What kind of figure is it?",

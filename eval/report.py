@@ -71,6 +71,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "operator_choices": files.choices("analyses.json"),
         "reviews": reviews,
         "tasks": tasks,
+        "figures": files.figures(),
         "files_at": "",
         "verdict": summary.verdict(record, protocol, tasks),
         "decided": summary.decisions(record, files.decided()),

@@ -18,6 +18,7 @@ from labwright.domain import (
     Analysis,
     Dataset,
     Decider,
+    FigureReading,
     Objective,
     Paper,
     Protocol,
@@ -166,6 +167,10 @@ class RunFiles:
     def result(self, task: str) -> TaskResult | None:
         """How a task ended, None when it has not."""
         return self.read(TaskResult, "tasks", file_name(task), "result.json")
+
+    def figures(self) -> list[FigureReading] | None:
+        """Plots as a model read them; None when there was no such step."""
+        return self.read(list[FigureReading], "figures.json")
 
     def decided(self) -> list[Decided]:
         """Who decided the values that each prompt asked for; empty when there is no readable log."""

@@ -155,6 +155,15 @@ class IndexConfig(_Section):
     """Address of a Chroma server for the vectors, such as http://localhost:8000; empty keeps them in files."""
 
 
+class FiguresConfig(_Section):
+    """`[figures]`: figures read by a model that sees; without a backend none is."""
+
+    backend: str = ""
+    """Name of a steered backend, or of a remote one whose model takes images."""
+    reviewed: bool = False
+    """Add what was read to the reviews; only for a model that was measured above guessing and above the legend."""
+
+
 class ReviewConfig(_Section):
     """`[review]`: the reviewer's loop."""
 
@@ -176,6 +185,7 @@ class Config(_Section):
     data: DataConfig = DataConfig()
     index: IndexConfig = IndexConfig()
     review: ReviewConfig = ReviewConfig()
+    figures: FiguresConfig = FiguresConfig()
 
     def backend_of(self, role: Role) -> tuple[str, BackendConfig]:
         """Name and table of the backend that plays `role`; the embedded model where none is named."""
@@ -271,10 +281,31 @@ def _validated(table: dict[str, Any], source: str) -> Config:
     unknown = sorted(set(config.roles.values()) - defined)
     if unknown:
         raise ConfigInvalid(f"{source}: roles name backends that are not defined: {', '.join(unknown)}")
+    if wrong := _wrong_eyes(config):
+        raise ConfigInvalid(f"{source}: [figures] {wrong}; see docs/configuration.md")
     for name, backend in config.backends.items():
         if wrong := _wrong_members(backend, config):
             raise ConfigInvalid(f"{source}: [backends.{name}] {wrong}; see docs/ensembles.md")
     return config
+
+
+SEEING = ("steered", "remote", "scripted")
+"""Kinds whose models may take images."""
+
+
+def _wrong_eyes(config: Config) -> str:
+    """What is wrong with the backend that reads figures, in words; empty when nothing is."""
+    name = config.figures.backend
+    if not name:
+        return "reviewed needs a backend" if config.figures.reviewed else ""
+    if name not in config.backends:
+        return f"backend: no backend is called {name}"
+    kind = config.backends[name].kind
+    return (
+        ""
+        if kind in SEEING
+        else f"backend: {name} is of kind {kind}, which takes no images; one of {', '.join(SEEING)}"
+    )
 
 
 def _wrong_members(backend: BackendConfig, config: Config) -> str:

@@ -252,6 +252,33 @@ class Review(Thing):
         return sum(self.scores.values()) / len(self.scores)
 
 
+class FigureField(Thing):
+    """One field of a figure, as a model read it."""
+
+    name: str
+    read: str
+    probability: float
+    """Of what was read, among the options."""
+    decided_by: Decider
+    truth: str = ""
+    """What the data behind the figure say; empty where they do not."""
+
+    @property
+    def agrees(self) -> bool | None:
+        """The reading is what the data say; None where they say nothing."""
+        return None if not self.truth else self.read == self.truth
+
+
+class FigureReading(Thing):
+    """One figure of a run, read by a model that sees."""
+
+    task: str
+    file: str
+    sha256: str
+    legend: str
+    fields: tuple[FigureField, ...]
+
+
 class Intervention(Thing):
     """What a person did at the gate between design and analyses."""
 

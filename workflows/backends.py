@@ -160,10 +160,12 @@ class Backends:
     ) -> None:
         """Open those of the roles; those already open are closed when one fails."""
         self.by_role: dict[Role, Backend] = {}
+        self.eyes: Backend | None = None
         self._open = OpenBackends(config, progress)
         try:
             for role in roles:
                 self.by_role[role] = self._open.open(config.backend_of(role)[0])
+            self.eyes = self._open.open(config.figures.backend) if config.figures.backend else None
         except BaseException:
             self.close()
             raise
@@ -174,18 +176,26 @@ class Backends:
 
     def session(self, role: Role, log: CallLog, seed: int) -> Session:
         """A role's session within a run."""
-        backend = self.by_role[role]
-        return Session(
-            role=role,
-            backend=f"{backend.name}:{backend.facts['model']}",
-            chat=backend.chat,
-            log=log,
-            seed=seed,
-            lease=backend.lease,
-            prices=backend.prices,
-            writes_code=backend.config.writes_code,
-        )
+        return _session(role, self.by_role[role], log, seed)
+
+    def eyes_session(self, log: CallLog, seed: int) -> Session | None:
+        """The session of the model that reads figures; None where none is configured."""
+        return None if self.eyes is None else _session("figures", self.eyes, log, seed)
 
     def facts(self) -> Mapping[str, dict[str, Any]]:
         """Role to what the record says of its backend."""
-        return {role: {"name": b.name, **b.facts} for role, b in self.by_role.items()}
+        seen = {} if self.eyes is None else {"figures": {"name": self.eyes.name, **self.eyes.facts}}
+        return {role: {"name": b.name, **b.facts} for role, b in self.by_role.items()} | seen
+
+
+def _session(role: str, backend: Backend, log: CallLog, seed: int) -> Session:
+    return Session(
+        role=role,
+        backend=f"{backend.name}:{backend.facts['model']}",
+        chat=backend.chat,
+        log=log,
+        seed=seed,
+        lease=backend.lease,
+        prices=backend.prices,
+        writes_code=backend.config.writes_code,
+    )

@@ -289,6 +289,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         store=store,
         log=log,
         sessions=played(options.workflow, sessions),
+        eyes=equipment.backends.eyes_session(log, options.seed) if equipment.backends is not None else None,
         encode=encode,
         sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),

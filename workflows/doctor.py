@@ -38,6 +38,8 @@ def lacking(config: Config, workflow: str) -> list[dict[str, Any]]:
         from labwright.config import ROLES
 
         backends = dict(config.backend_of(role) for role in ROLES)
+        if config.figures.backend:
+            backends[config.figures.backend] = config.table_of(config.figures.backend)
         found += [entry for name, table in backends.items() for entry in _backend(name, table)]
     return [entry for entry in found if entry["state"] != "ok"]
 

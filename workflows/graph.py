@@ -7,6 +7,8 @@ screen -> find_papers -> find_dataset -> choose_analyses
 The workflows that it is compared with share its literature (screen -> find_papers -> read, or take_literature
 from another run) and its end (program -> schedule <-> run_task), and put between them:
 
+Where a model that sees is configured, the plots of finished tasks are read after the last one: read_figures.
+
 no_hierarchy  find_dataset -> choose_analyses -> whole
 one_shot      one_shot
 plan_execute  make_plan -> carry_out* -> replan <-> carry_out* -> write_up, tasks being run by carry_out
@@ -23,7 +25,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from labwright.workflows import baseline_nodes, nodes, search_nodes
+from labwright.workflows import baseline_nodes, figure_nodes, nodes, search_nodes
 from labwright.workflows.baselines import Workflow
 from labwright.workflows.materials import Materials
 from labwright.workflows.progress import told_node
@@ -51,7 +53,7 @@ STAGES = {
     "write_up": "design",
 }
 """Node to the stage its seconds count for."""
-HOMES = (search_nodes, nodes, baseline_nodes)
+HOMES = (search_nodes, nodes, baseline_nodes, figure_nodes)
 ENTRY: Mapping[Workflow, str] = {
     "one_shot": "one_shot",
     "plan_execute": "make_plan",
@@ -91,7 +93,12 @@ def build(m: Materials, checkpointer: BaseCheckpointSaver[Any], *, review: bool)
     graph.add_edge("write_up", END)
 
     graph.add_edge("program", "schedule")
-    graph.add_conditional_edges("schedule", partial(nodes.next_tasks, m=m), ["run_task", END])
+    last = END
+    if m.eyes is not None:  # without a model that sees there is no such step, and the report says so
+        last = "read_figures"
+        graph.add_node(last, _timed(last, partial(figure_nodes.read_figures, m=m), m))
+        graph.add_edge(last, END)
+    graph.add_conditional_edges("schedule", partial(nodes.next_tasks, m=m, last=last), ["run_task", last])
     graph.add_edge("run_task", "schedule")
     return graph.compile(checkpointer=checkpointer, interrupt_before=["program"] if review else [])
 
@@ -120,8 +127,9 @@ def _function(name: str) -> Any:
 def _timed(name: str, node: Any, m: Materials) -> Any:
     @wraps(_function(name))
     def timed(state: Any) -> Any:
-        m.on_stage(STAGES[name], m.log)
-        with m.log.spending(STAGES[name], ""), told_node(m.store, name, state.get("id", "")):
+        stage = STAGES.get(name, "figures")
+        m.on_stage(stage, m.log)
+        with m.log.spending(stage, ""), told_node(m.store, name, state.get("id", "")):
             return node(state)
 
     # LangGraph reads a node's type hints to build its input; the wrapper takes the state as it comes.

@@ -35,6 +35,8 @@ class Materials:
     log: CallLog
     sessions: Mapping[Role, Session | None]
     """None for a role plays it by rules alone."""
+    eyes: Session | None = None
+    """Of the model that reads figures; None where none is configured."""
     encode: Encoder
     sources: Sequence[LiteratureSource]
     check_retractions: Callable[[Sequence[Paper]], list[Paper]] = list

@@ -226,11 +226,11 @@ def _tasks(m: Materials) -> list[Task]:
     return [Task.model_validate(t) for t in raw]
 
 
-def next_tasks(state: RunState, *, m: Materials) -> list[Send] | str:
-    """Fan out over the tasks whose inputs have ended; the end when none is left."""
+def next_tasks(state: RunState, *, m: Materials, last: str = END) -> list[Send] | str:
+    """Fan out over the tasks whose inputs have ended; what comes last when none is left."""
     ended = set(state.get("ran", []))
     ready = [t for t in _tasks(m) if t.id not in ended and set(t.upstream) <= ended]
-    return [Send("run_task", One(id=t.id)) for t in ready] or END
+    return [Send("run_task", One(id=t.id)) for t in ready] or last
 
 
 def run_task(one: One, *, m: Materials) -> dict[str, Any]:

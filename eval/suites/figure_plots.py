@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labwright.agents.figures import DIRECTIONS, KINDS, Field
+from labwright.agents.figures import DIRECTIONS, Field
 
+KINDS = ("survival curves", "box plot", "scatter plot", "bar chart", "histogram")
 TEST = ("gse1992", "pbc", "tissue_expression", "veteran")
 VALIDATION = ("gbsg2", "nci60")
 FEATURES = 60

@@ -235,4 +235,6 @@ def configuration(backends: Mapping[str, Mapping[str, Any]], roles: Mapping[Role
     for name, table in backends.items():
         lines += [f"[backends.{json.dumps(name)}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items()), ""]
     lines += ["[roles]", *(f"{role} = {json.dumps(part)}" for role, part in roles.items()), ""]
+    if "steered" in backends:
+        lines += ["[figures]", 'backend = "steered"', ""]
     return "\n".join(lines)

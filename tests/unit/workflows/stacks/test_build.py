@@ -75,6 +75,7 @@ def test_the_configuration_opens_every_backend_with_its_stage_on_record(made) ->
     assert config.backend_of("reviewer")[0] == "fused"
     assert config.backend_of("judge")[0] == "ensemble"
     assert config.backend_of("design")[0] == "embedded"
+    assert config.figures.backend == "steered"
     opened = OpenBackends(config)
     try:
         fused = opened.open("fused")
