@@ -27,7 +27,7 @@ from labwright.cli_resources import bench_app, datasets_app
 from labwright.cli_safety import attack, bench_safety, harden
 from labwright.cli_sandbox import sandbox_app
 from labwright.cli_screen import Screen, emit, printable, table
-from labwright.cli_stack import build
+from labwright.cli_stack import bench_stack, build
 from labwright.cli_steering import steer_app
 from labwright.cli_summary import draft, summary
 from labwright.cli_training import align
@@ -51,6 +51,7 @@ bench_app.command("objectives")(bench_objectives)
 bench_app.command("fusion")(bench_fusion)
 bench_app.command("safety")(bench_safety)
 bench_app.command("vision")(bench_vision)
+bench_app.command("stack")(bench_stack)
 bench_app.command("web")(bench_web)
 models_app.add_typer(ensemble_app, name="ensemble")
 ensemble_app.command("draft")(draft)

@@ -1,4 +1,4 @@
-"""The command `labwright models build`: a recipe to a stack of backends (docs/stack.md)."""
+"""The commands `labwright models build`, from a recipe to backends (docs/stack.md), and `labwright bench stack`."""
 
 from __future__ import annotations
 
@@ -63,3 +63,16 @@ def _estimate(recipe: object, tflops: float | None, as_json: bool) -> None:
         f"{found.parameters / 1e6:.0f} million weights: about {found.seconds / 3600:.1f} hours of training, "
         f"{found.memory_gib:.1f} GiB of memory, {found.disk_gib:.1f} GiB of disk"
     )
+
+
+def bench_stack(
+    parts: Annotated[str, typer.Option(metavar="A,B", help="Any of roles, choices, harm, runs; empty for all.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Build a hardened and an unhardened stack and measure both: hours."""
+    from labwright.cli_resources import show_figures
+    from labwright.cli_screen import Screen
+    from labwright.eval.suites.stack import measure
+
+    with Screen() as screen:
+        show_figures(measure(parts=[p for p in parts.split(",") if p], say=screen.say), as_json)

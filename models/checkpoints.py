@@ -118,7 +118,7 @@ def _facts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Pat
         "chat_template": give_template(tokenizer),
         **_experts(model.config),
         **_hardening(path),
-        **_stage(path),
+        **stage_of(path),
     }
 
 
@@ -134,8 +134,15 @@ def _adapted(model: PreTrainedModel, folder: Path, facts: dict[str, Any]) -> Pre
     return merged
 
 
-def _stage(path: Path) -> dict[str, Any]:
-    """Name, key and inputs of the stage of a build that made a checkpoint; nothing for any other."""
+def stage_of(path: Path) -> dict[str, Any]:
+    """Name, key and inputs of the stage of a build that made a checkpoint; nothing for any other.
+
+    Args:
+        path: a folder, or a GGUF file.
+
+    Raises:
+        HashMismatch: the stage's record is damaged.
+    """
     file = (path if path.is_dir() else path.parent) / STAGE
     if not file.is_file():
         return {}

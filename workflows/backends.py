@@ -14,6 +14,7 @@ from labwright.lease import compute_lease
 from labwright.models import weights
 from labwright.models.ask import Prices, Session
 from labwright.models.calls import CallLog
+from labwright.models.checkpoints import stage_of
 from labwright.models.embedded import EmbeddedServer
 from labwright.models.remote import openai_chat, remote_chat
 from labwright.models.scripted import load_script
@@ -71,7 +72,7 @@ def open_backend(name: str, config: BackendConfig, progress: weights.Progress = 
         extra = {"repeat_penalty": REPEAT_PENALTY, "repeat_last_n": 256, "cache_prompt": True}
         chat = openai_chat(server.base_url, server.model.stem, server.key, extra_body=extra)
         facts = {"kind": "embedded", "model": server.model.name, "sha256": weights.fingerprint(server.model)}
-        return Backend(name, config, chat, facts, server.close)
+        return Backend(name, config, chat, {**facts, **stage_of(server.model)}, server.close)
     if config.kind == "remote":
         facts = {"kind": "remote", "model": config.model, "base_url": config.base_url}
         return Backend(name, config, remote_chat(name, config), facts, lambda: None)

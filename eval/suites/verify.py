@@ -15,6 +15,7 @@ from labwright.eval.suites import (
     retrieval_figures,
     safety_figures,
     sandbox_figures,
+    stack_figures,
     vision_figures,
     web_figures,
 )
@@ -30,6 +31,7 @@ MAKERS = {
     "fusion": fusion_figures.figures_of,
     "safety": safety_figures.figures_of,
     "vision": vision_figures.figures_of,
+    "stack": stack_figures.figures_of,
     "web": web_figures.figures_of,
 }
 """Suite to what makes its figures of its raw rows."""
