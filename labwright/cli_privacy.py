@@ -30,6 +30,9 @@ def enrol(
     photos: Photos,
     out: Annotated[Path, typer.Option(help="Key file to write.")],
     team: Annotated[str, typer.Option(help="Recognisers to learn against: names, or .toml cards of your own.")] = "",
+    people: Annotated[
+        Path | None, typer.Option(help="Folder of other people, one folder each: the best team is chosen on them.")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the photos.", min=1)] = 50,
     budget: Annotated[float, typer.Option(help="Greatest change of a pixel, grey levels.", min=1, max=64)] = 16.0,
     dissimilarity: Annotated[
@@ -50,6 +53,8 @@ def enrol(
         raise WrongUse(f"{out}: is there already; a key is not overwritten, for its photos need it")
     with Screen() as screen:
         recognisers = _team(team, screen)
+        if people is not None:
+            recognisers = _chosen(people, recognisers, screen)
         pictures = _pictures(photos)
         phrase = _passphrase(new=True)
         faces = own_faces(pictures, _detector(screen), recognisers)
@@ -236,6 +241,17 @@ def _team(names: str, screen: Screen) -> list[GraphRecogniser]:
     from labwright.safety.faces.recognisers import TEAM, open_team
 
     return open_team([n for n in names.split(",") if n] or TEAM, screen.download)
+
+
+def _chosen(people: Path, recognisers: list[GraphRecogniser], screen: Screen) -> list[GraphRecogniser]:
+    """Of the recognisers those whose failures on other people differ the most."""
+    from labwright.safety.faces.evaluation import read_people
+    from labwright.safety.faces.team import named_rightly, rank_teams
+
+    others = read_people(people, _detector(screen), screen.say)
+    best = rank_teams(named_rightly(others, recognisers), [r.name for r in recognisers])[0]
+    screen.say(f"team {', '.join(best.members)}: diversity {best.diversity:.2f}, least accuracy {best.accuracy:.2f}")
+    return [r for r in recognisers if r.name in best.members]
 
 
 def _detector(screen: Screen) -> Any:

@@ -143,3 +143,14 @@ def test_people_of_a_folder_are_evaluated_and_too_few_give_no_rate(tmp_path: Pat
     }  # fmt: skip
     assert all(r["interval"] is None and r["photos"] == 2 for r in found["rates"])
     assert "2 people are too few for a rate" in labwright("privacy", *arguments)
+
+
+def test_a_team_is_chosen_on_other_people(tmp_path: Path, photos: Path) -> None:
+    for person in (3, 4):
+        for shot in range(10):
+            write_photo(tiny_faces.portrait(person, shot), tmp_path / "others" / f"p{person}" / f"{shot}.png")
+    cards = ",".join(str(tiny_faces.card(tmp_path / "cards", seed)) for seed in (1, 2, 3))
+    made = json.loads(enrol(photos, tmp_path / "k", cards, "--people", tmp_path / "others", "--json"))
+    told = [name.removeprefix("to ") for name in made["photos"][0] if name.startswith("to ")]
+    assert 2 <= len(told) <= 3
+    assert set(told) <= {"tiny1", "tiny2", "tiny3"}
