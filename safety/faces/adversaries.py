@@ -15,6 +15,8 @@ from labwright.safety.faces.boxing import MARGIN, SIZE, Box, Frame, Pixels, boxe
 
 Adversary = Callable[[Pixels], Pixels]
 SEED = 2023
+EDGE = 16
+"""Pixels around a face that smoothing looks at."""
 
 
 def jpeg(quality: int) -> Adversary:
@@ -123,7 +125,12 @@ def averaged_mask(photos: Sequence[tuple[Pixels, Box]], margin: int = MARGIN) ->
     It finds the fine part of a mask, and none of its broad shades.
     """
     smooth = denoised(12.0)
-    taken = [boxed(p, b, margin).image - boxed(smooth(p), b, margin).image for p, b in photos]
+    taken = []
+    for pixels, box in photos:
+        cut = Box(box.left - EDGE, box.top - EDGE, box.right + EDGE, box.bottom + EDGE).inside(pixels)
+        face = Box(box.left - cut.left, box.top - cut.top, box.right - cut.left, box.bottom - cut.top)
+        near = pixels[cut.rows, cut.columns]  # smoothing a whole photo for its face would take a minute
+        taken.append(boxed(near, face, margin).image - boxed(smooth(near), face, margin).image)
     return torch.stack(taken).mean(dim=0)
 
 

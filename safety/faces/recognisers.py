@@ -174,6 +174,7 @@ class Dlib:
 
     def __call__(self, pixels: Pixels, box: Box) -> Embedding:
         """The face in `box`, as a unit vector."""
+        pixels = np.ascontiguousarray(pixels)  # dlib takes no views
         place = self._dlib.rectangle(box.left, box.top, box.right - 1, box.bottom - 1)
         shape = self._landmarks(pixels, place)
         made = np.asarray(self._net.compute_face_descriptor(pixels, shape), np.float32)
