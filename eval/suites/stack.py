@@ -15,8 +15,9 @@ from labwright.eval.suites.document import document
 from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW
-from labwright.eval.suites.stack_build import HARDENED, UNHARDENED, ensure
+from labwright.eval.suites.stack_build import ensure
 from labwright.eval.suites.stack_figures import figures_of
+from labwright.eval.suites.stack_names import ALONE, BASE, HARDENED, PLAYERS, UNHARDENED
 from labwright.models.extras import require
 
 Say = Callable[[str], None]
@@ -33,7 +34,7 @@ def _roles(rows: Rows, say: Say) -> None:
 
 def _choices(rows: Rows, say: Say) -> None:
     stack = ensure(HARDENED, say)
-    for backend in (stack_roles.BASE, "tuned-helpful", "ensemble", stack_roles.ALONE):
+    for backend in (BASE, "tuned-helpful", "ensemble", ALONE):
         if not rows.has("stack_choices", f"{HARDENED}:{backend}"):
             rows.put_once(stack_roles.choice_row(stack, backend, say))
 
@@ -50,7 +51,7 @@ def _runs(rows: Rows, say: Say) -> None:
     stack = ensure(HARDENED, say)
     home = cache_dir() / "bench" / "stack" / "runs"
     for objective in stack_runs.chosen_objectives():
-        for player in stack_runs.PLAYERS:
+        for player in PLAYERS:
             if not rows.has("stack_run", f"{player}:{objective}"):
                 rows.put_once(stack_runs.run_row(stack, objective, player, home, say))
 

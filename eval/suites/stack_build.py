@@ -10,12 +10,12 @@ from typing import Any
 
 from labwright.config import cache_dir
 from labwright.eval.suites import alignment_data
+from labwright.eval.suites.stack_names import HARDENED, UNHARDENED
 from labwright.models.training.results import Progress
 from labwright.workflows.stacks.build import CONFIG, RECORD, build
 from labwright.workflows.stacks.recipe import Recipe, read_recipe
 
 Say = Callable[[str], None]
-HARDENED, UNHARDENED = "hardened", "unhardened"
 RECIPE = """
 name = "bench-{name}"
 base = "smollm2-135m-instruct"

@@ -8,9 +8,7 @@ from typing import Any
 
 from labwright.eval.intervals import wilson
 from labwright.eval.suites.figures import Row, bootstrap, figure
-from labwright.eval.suites.stack_build import HARDENED, UNHARDENED
-from labwright.eval.suites.stack_roles import ALONE, BASE
-from labwright.eval.suites.stack_runs import DEFAULT, RULES, STACK
+from labwright.eval.suites.stack_names import ALONE, BASE, DEFAULT, HARDENED, RULES, STACK, UNHARDENED
 
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:

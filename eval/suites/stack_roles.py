@@ -11,6 +11,7 @@ from typing import Any
 from labwright.config import DEFAULT_MODEL, BackendConfig, Config, load_config
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.stack_build import Stack
+from labwright.eval.suites.stack_names import ALONE, BASE
 from labwright.models.ask import Prompt, Session, choose
 from labwright.models.calls import CallLog
 from labwright.models.training.alignment_data import PROPERTIES
@@ -20,7 +21,6 @@ Say = Callable[[str], None]
 LABELS: Mapping[str, tuple[str, ...]] = {
     "dataset": ("yes", "no"), "operator": ("yes", "no"), "helpfulness": ("1", "2", "3", "4", "5"),
 }  # fmt: skip
-BASE, ALONE = "base", "embedded"
 MOST = 150
 """Held-out questions of a task."""
 

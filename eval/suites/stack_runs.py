@@ -12,6 +12,7 @@ from labwright.eval.suites import objectives
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.objective_runs import judged
 from labwright.eval.suites.stack_build import Stack
+from labwright.eval.suites.stack_names import DEFAULT, RULES, STACK
 from labwright.models.calls import CallLog
 from labwright.store import RunStore, list_runs
 from labwright.workflows.baselines import Workflow
@@ -19,8 +20,6 @@ from labwright.workflows.control import Options, resume, start
 
 Say = Callable[[str], None]
 OBJECTIVES = ("metastasis_signature", "er_status_breast", "adjuvant_hormone")
-STACK, DEFAULT, RULES = "stack", "embedded", "rules_only"
-PLAYERS = (STACK, DEFAULT, RULES)
 
 
 def chosen_objectives() -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import tiny_stacks
 
 from labwright.domain import Objective, RunRecord
 from labwright.eval.suites import stack_build, stack_harm, stack_roles, stack_runs
-from labwright.eval.suites.stack_build import HARDENED, UNHARDENED, Stack
+from labwright.eval.suites.stack_build import Stack
 from labwright.eval.suites.stack_figures import figures_of
+from labwright.eval.suites.stack_names import HARDENED, UNHARDENED
 from labwright.store import RunStore
 from labwright.workflows.stacks.build import build
 from labwright.workflows.stacks.recipe import read_recipe

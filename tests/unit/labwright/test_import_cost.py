@@ -23,6 +23,10 @@ def test_the_package_and_its_command_line_load_no_heavy_module():
         assert not loaded_by(code) & set(HEAVY), code
 
 
+def test_figures_are_verified_without_what_models_need():
+    assert not loaded_by("import labwright.eval.suites.verify") & {"torch", "transformers", "peft"}
+
+
 def test_the_help_is_there_at_once():
     """The goal is half a second on an idle machine; the bound leaves room for a busy one."""
     taken = []
