@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,7 @@ def enrol(
     as_json: Json = False,
 ) -> None:
     """Learn one mask for a person from several photos, and write their encrypted key."""
+    _ready()
     from labwright.errors import WrongUse
     from labwright.safety.faces.keys import save_key
     from labwright.safety.faces.mask import MaskSettings
@@ -52,7 +54,7 @@ def enrol(
     if out.exists():
         raise WrongUse(f"{out}: is there already; a key is not overwritten, for its photos need it")
     with Screen() as screen:
-        recognisers = _team(team, screen)
+        recognisers = _team(team.split(","), screen)
         if people is not None:
             recognisers = _chosen(people, recognisers, screen)
         pictures = _pictures(photos)
@@ -101,6 +103,7 @@ def protect(
     as_json: Json = False,
 ) -> None:
     """Put the person's mask on photos, at their full size; each gets a note beside it that restoring needs."""
+    _ready()
     from labwright.errors import WrongUse
     from labwright.safety.faces.notes import write_protected
     from labwright.safety.faces.person import faces_of
@@ -109,7 +112,7 @@ def protect(
     done = []
     with Screen() as screen:
         held = _key(key)
-        recognisers, detector = _team(",".join(held.record.team), screen), _detector(screen)
+        recognisers, detector = _team(held.record.team, screen), _detector(screen)
         for name, pixels in _pictures(photos).items():
             boxes = detector(pixels)
             own = [box for box, _ in faces_of(held, pixels, boxes, recognisers)] or (boxes[:1] if any_face else [])
@@ -129,6 +132,7 @@ def protect(
 @privacy_app.command("restore")
 def restore(photos: Photos, key: Key, out: Out, as_json: Json = False) -> None:
     """Take the mask off protected photos, with the key of the person and the notes beside the photos."""
+    _ready()
     from labwright.safety.faces.notes import read_boxes
     from labwright.safety.faces.photos import write_photo
     from labwright.safety.faces.protection import restore as undo
@@ -160,6 +164,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """List the faces of a folder, and which of them are recognisable; exit code 1 where one is."""
+    _ready()
     from dataclasses import asdict
 
     from labwright.safety.faces.audit import Seen
@@ -167,10 +172,10 @@ def audit(
 
     with Screen() as screen:
         if evaluate:
-            _evaluate(folder, _team(team, screen), unseen, epochs, as_json, screen)
+            _evaluate(folder, _team(team.split(","), screen), unseen, epochs, as_json, screen)
             return
         held = _key(key) if key else None
-        recognisers = _team(",".join(held.record.team), screen) if held else []
+        recognisers = _team(held.record.team, screen) if held else []
         found = list(look(folder, _detector(screen), held, recognisers))
     if as_json:
         emit([asdict(f) for f in found])
@@ -234,13 +239,17 @@ def _rate(row: dict[str, Any]) -> tuple[Any, ...]:
 # What several commands need.
 
 
-def _team(names: str, screen: Screen) -> list[GraphRecogniser]:
+def _ready() -> None:
+    """Say which libraries are missing before anything imports them."""
     from labwright.models.extras import require
 
     require("faces", "labwright privacy")
+
+
+def _team(names: Sequence[str], screen: Screen) -> list[GraphRecogniser]:
     from labwright.safety.faces.recognisers import TEAM, open_team
 
-    return open_team([n for n in names.split(",") if n] or TEAM, screen.download)
+    return open_team([n for n in names if n] or TEAM, screen.download)
 
 
 def _chosen(people: Path, recognisers: list[GraphRecogniser], screen: Screen) -> list[GraphRecogniser]:
@@ -294,9 +303,6 @@ def _passphrase(*, new: bool) -> str:
 
 
 def _key(path: Path) -> MaskKey:
-    from labwright.models.extras import require
-
-    require("faces", "labwright privacy")
     from labwright.safety.faces.keys import load_key
 
     return load_key(path, _passphrase(new=False))

@@ -31,6 +31,7 @@ def extract(
     as_json: Json = False,
 ) -> None:
     """Take shift vectors from a model: where an image moves its hidden states."""
+    _ready()
     from labwright.errors import WrongUse
     from labwright.safety.steering.chat import encoder
     from labwright.safety.steering.corruption import CORRUPTIONS
@@ -76,6 +77,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Choose the strength on a fifth of the items, report the others, and keep the choice beside the vectors."""
+    _ready()
     from labwright.safety.steering.chat import asker, vectors_hash, write_choice
     from labwright.safety.steering.evaluation import Plan, as_document, read_items
     from labwright.safety.steering.evaluation import evaluate as measured
@@ -113,6 +115,7 @@ def use(
     dtype: Dtype = "float32",
 ) -> None:
     """Ask a steered model one thing."""
+    _ready()
     from langchain_core.messages import HumanMessage
     from PIL import Image
 
@@ -131,10 +134,14 @@ def use(
     typer.echo("\n".join(map(printable, str(reply.text).split("\n"))))
 
 
-def _loaded(model: str, dtype: str, screen: Screen) -> VisionCheckpoint:
+def _ready() -> None:
+    """Say which libraries are missing before anything imports them."""
     from labwright.models.extras import require
 
     require("local", "labwright models steer")
+
+
+def _loaded(model: str, dtype: str, screen: Screen) -> VisionCheckpoint:
     from labwright.models.vision import load_vision
 
     screen.say(f"loading {model}")

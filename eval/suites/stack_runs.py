@@ -12,7 +12,7 @@ from labwright.eval.suites import objectives
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.objective_runs import judged
 from labwright.eval.suites.stack_build import Stack
-from labwright.eval.suites.stack_names import DEFAULT, RULES, STACK
+from labwright.eval.suites.stack_names import RULES, STACK
 from labwright.models.calls import CallLog
 from labwright.store import RunStore, list_runs
 from labwright.workflows.baselines import Workflow
