@@ -14,7 +14,7 @@ from labwright.errors import WrongUse
 from labwright.models.training.alignment_data import PROPERTIES
 from labwright.models.training.files import write_json, write_text
 from labwright.models.training.results import Progress, silent
-from labwright.workflows.stacks.engine import Build, Report, Stage
+from labwright.workflows.stacks.engine import Build, Report, Stage, content_of
 from labwright.workflows.stacks.members import data_stage, examples_of, member_stages, read_rows
 from labwright.workflows.stacks.recipe import EnsembleTable, FuseTable, Recipe, SteerTable
 
@@ -108,7 +108,7 @@ def _fused(recipe: Recipe, table: FuseTable, last: Mapping[str, str]) -> Stage:
 
     settings = {
         "training": config.identity(), "top_k": table.top_k, "fusion": table.settings.model_dump(mode="json"),
-        "base": recipe.base,
+        "base": content_of(recipe.base),
     }  # fmt: skip
     return Stage("fused", settings, work, ("data", *(last[p] for p in PROPERTIES)), resumes=True)
 
@@ -153,7 +153,8 @@ def _ensemble(recipe: Recipe, table: EnsembleTable, last: Mapping[str, str]) -> 
         built, chosen = train_pool(pool, folder / "trained")
         return {"questions": len(asked), "members": list(built.members), "joining": chosen.joining}
 
-    settings = {**table.model_dump(mode="json"), "members": sources}
+    others = {other: content_of(other) for other in table.others}
+    settings = {**table.model_dump(mode="json"), "members": sources, "others": others}
     return Stage("ensemble", settings, work, ("data", *sources.values()), resumes=True)
 
 
@@ -191,10 +192,15 @@ def _steered(table: SteerTable) -> Stage:
         write_choice(folder, seen.choices)
         return as_document(seen, {"model": checkpoint.facts})
 
-    from labwright.models.checkpoints import fingerprint
+    settings = {"level": table.level, "model": content_of(table.model)}
+    return Stage("steered", settings, work, files=(table.anchors, table.items, *_images(table)))
 
-    settings = {"level": table.level, "model_sha256": fingerprint(Path(table.model))}
-    return Stage("steered", settings, work, files=(table.anchors, table.items))
+
+def _images(table: SteerTable) -> tuple[str, ...]:
+    """Pictures that anchors and items name: another picture under a name is another input."""
+    from labwright.safety.steering.evaluation import read_items
+
+    return tuple(i.image for file in (table.anchors, table.items) for i in read_items(Path(file)))
 
 
 def backends_of(recipe: Recipe, made: Build) -> dict[str, dict[str, Any]]:

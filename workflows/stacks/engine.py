@@ -113,6 +113,19 @@ class Build:
         return digest(held)
 
 
+def content_of(model: str) -> str:
+    """The sha256 of a model by its content: of a known name the pinned one, of a folder or file what is in it now.
+
+    Args:
+        model: a name of `labwright models list`, a checkpoint or adapter folder, or a GGUF file.
+    """
+    from labwright.models import checkpoints
+    from labwright.models.weights import manifest
+
+    known = manifest()
+    return known[model].files[0].sha256 if model in known else checkpoints.fingerprint(Path(model))
+
+
 def digest(value: Any) -> str:
     """The sha256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -14,10 +14,10 @@ from labwright.models.training.alignment_data import PROPERTIES, read_alignment
 from labwright.models.training.examples import Example, TrainingData
 from labwright.safety.defences.catalogue import Held
 from labwright.workflows.role_tasks import RoleExample, role_examples
-from labwright.workflows.stacks.engine import Report, Stage
+from labwright.workflows.stacks.engine import Report, Stage, content_of, digest
 from labwright.workflows.stacks.recipe import NONE, Recipe
 
-ROLES_FILE, TASK = "roles.jsonl", "role"
+TASK = "role"
 GUARD_SOURCE = "the benign stand-in topic"
 
 
@@ -51,8 +51,30 @@ def data_stage(recipe: Recipe) -> Stage:
             counts[member] = len(rows)
         return {"examples": counts}
 
-    return Stage("data", {**_plain(table), "base": recipe.base, "bases": recipe.bases, "seed": recipe.seed}, work,
-                 files=tuple(f for p in PROPERTIES for f in table.files(p)))  # fmt: skip
+    settings = {
+        **_plain(table),
+        "bases": {member: content_of(recipe.base_of(member)) for member in PROPERTIES},
+        "seed": recipe.seed,
+        "questions": asked_of(),
+    }
+    return Stage("data", settings, work, files=tuple(f for p in PROPERTIES for f in table.files(p)))
+
+
+def asked_of() -> str:
+    """Hash of all that questions of roles are made of: cards, papers, prompts, operators and templates."""
+    from labwright.agents.prompting import prompt
+    from labwright.tools.analysis.contracts import OPERATORS
+    from labwright.tools.catalogue.catalogue import load_cards
+    from labwright.tools.corpus.records import load_records
+    from labwright.workflows import role_tasks
+
+    return digest([
+        load_cards(),
+        [record.model_dump(mode="json") for record in load_records()],
+        [prompt(name).hash for name in ("dataset", "operator", "helpfulness")],
+        {name: contract.answers for name, contract in OPERATORS.items()},
+        [dict(role_tasks.TEMPLATES), dict(role_tasks.TOPICS), dict(role_tasks.KIND_WORDS), role_tasks.HELD_OUT],
+    ])  # fmt: skip
 
 
 def role_questions(recipe: Recipe, *, held_out: bool) -> list[RoleExample]:
@@ -125,7 +147,7 @@ def _align(recipe: Recipe, member: str) -> Stage:
         result = train(base, data, config, folder, report=report, resume=folder.is_dir())
         return {"base": base.facts, "data_sha256": data.sha256(), "steps": result.steps, "loss": result.loss}
 
-    settings = {"training": config.identity(), "base": recipe.base_of(member)}
+    settings = {"training": config.identity(), "base": content_of(recipe.base_of(member))}
     return Stage(f"align-{member}", settings, work, ("data",), resumes=True)
 
 

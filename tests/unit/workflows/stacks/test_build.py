@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import tiny_models
 import tiny_stacks
 import tiny_vision
 from langchain_core.messages import HumanMessage
@@ -16,7 +18,7 @@ from labwright.cli import app
 from labwright.config import load_config
 from labwright.errors import HashMismatch, LabwrightError, WrongUse
 from labwright.workflows.backends import OpenBackends
-from labwright.workflows.stacks.build import build
+from labwright.workflows.stacks.build import build, stages
 from labwright.workflows.stacks.engine import STAGE
 from labwright.workflows.stacks.members import attackers_rows
 from labwright.workflows.stacks.recipe import read_recipe
@@ -100,6 +102,37 @@ def test_it_is_not_built_twice_and_a_changed_setting_builds_what_stands_on_it(ma
         "data", "steered", *(f"{s}-{m}" for s in ("align", "guard", "tune") for m in ("helpful", "harmless", "honest")),
     }  # fmt: skip
     assert "repair-honest" not in changed["stages"]
+
+
+def key_of(recipe, name: str) -> dict:
+    return next(s for s in stages(recipe) if s.name == name).settings
+
+
+def test_a_base_or_a_picture_of_the_same_name_with_other_content_is_another_input(made, tmp_path: Path) -> None:
+    recipe, root, *_ = made
+    home = tmp_path / "moved"
+    shutil.copytree(root.parent / "base", home / "base")
+    before = recipe.model_copy(update={"base": str(home / "base")})
+    same = [dict(key_of(before, name)) for name in ("data", "align-helpful", "fused")]
+    assert same == [
+        dict(key_of(recipe, name)) for name in ("data", "align-helpful", "fused")
+    ]  # the place does not count
+    tiny_models.save(home / "base", seed=1, max_position_embeddings=2048)
+    for name, settings in zip(("data", "align-helpful", "fused"), same, strict=True):
+        assert key_of(before, name) != settings
+    steered = next(s for s in stages(recipe) if s.name == "steered")
+    assert {Path(f).name for f in steered.files} >= {"items.jsonl", "0.png", "9.png"}
+
+
+def test_other_prompts_of_the_roles_are_another_input(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labwright.workflows import role_tasks
+
+    recipe = made[0]
+    before = key_of(recipe, "data")
+    monkeypatch.setattr(
+        role_tasks, "TEMPLATES", {**role_tasks.TEMPLATES, "cox_regression": ("Other words about {who}?",)}
+    )
+    assert key_of(recipe, "data") != before
 
 
 def test_an_edited_member_is_not_used(made, tmp_path: Path) -> None:
