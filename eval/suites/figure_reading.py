@@ -7,6 +7,7 @@ image and its legend, and with the legend alone.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from collections import Counter
@@ -38,7 +39,6 @@ Say = Callable[[str], None]
 TRAIN_EACH, VALIDATION_EACH, TEST_EACH = 420, 30, 50
 BASE = "smollm2-135m-instruct"
 FENCE = "figure"
-KINDS_OF_READING = ("image", "legend")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,11 @@ def measure(rows: Rows, say: Say, size: Size = Size(), *, made: Path | None = No
     test = drawn("test", places["test"], size.test, say)
     if all(rows.has("figure_read", plot.id) for plot in test):
         return
-    trained = home / "seeing"
+    validation = drawn("validation", places["validation"], size.validation, say)
+    assembled = made or _assembled(home, say)
+    trained = home / f"seeing-{_lesson(assembled, [*train, *validation], size)}"
     if not (trained / "training.json").is_file():
-        validation = drawn("validation", places["validation"], size.validation, say)
-        _train(made or _assembled(home, say), train, validation, trained, (size, rows, say))
+        _train(assembled, train, validation, trained, (size, rows, say))
     chat = _opened(trained)
     usual = usual_answers(train)
     for number, plot in enumerate(test, 1):
@@ -147,6 +148,12 @@ def _assembled(home: Path, say: Say) -> Path:
         say(f"EfficientNet-Lite0, a connector, {BASE}")
         assemble(load_checkpoint(BASE), load_eyes(), folder)
     return folder
+
+
+def _lesson(assembled: Path, plots: Sequence[Plot], size: Size) -> str:
+    """What a model is taught, as a digest: a model of a quick run is not that of a full one."""
+    told = f"{assembled.resolve()} {pictures_sha256(plots)} {size.epochs}"
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def _train(

@@ -171,3 +171,15 @@ def test_the_whole_way_from_data_to_figures(tmp_path: Path, monkeypatch: pytest.
     before = rows.all()
     reading.measure(rows, said.append, size, made=made)
     assert rows.all() == before
+
+
+def test_the_model_of_a_quick_run_is_not_taken_by_a_full_one(tmp_path: Path) -> None:
+    places = [dataset(tmp_path / "sets" / "trial")]
+    made = tmp_path / "model"
+    few, more = (reading.drawn("training", places, each, print) for each in (2, 3))
+    quick = reading._lesson(made, few, reading.Size(epochs=0.1))
+    assert quick == reading._lesson(made, few, reading.Size(epochs=0.1))
+    assert (
+        len({quick, reading._lesson(made, more, reading.Size(epochs=0.1)), reading._lesson(made, few, reading.Size())})
+        == 3
+    )
