@@ -7,7 +7,6 @@ model that knows: every question with its right answer is an example. No objecti
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -325,9 +324,3 @@ def _balanced(examples: Sequence[RoleExample], draw: random.Random) -> list[Role
             kept += draw.sample(group, min(most, len(group)))
     draw.shuffle(kept)
     return kept
-
-
-def as_lines(examples: Sequence[RoleExample]) -> str:
-    """JSON lines: id, task, system, user, answer."""
-    rows = [{"id": e.id, "task": e.task, "system": e.system, "user": e.user, "answer": e.answer} for e in examples]
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,18 +82,6 @@ def role_row(stack: Stack, name: str, say: Say) -> Row:
             right[row["task"]].append(max(labels, key=lambda label: given.value[label]) == row["answer"])
     return {"kind": "stack_roles", "name": f"{stack.name}:{name}", "stack": stack.name, "backend": name,
             "right": {task: [int(r) for r in values] for task, values in right.items()}}  # fmt: skip
-
-
-def usual(stack: Stack) -> dict[str, float]:
-    """Task to the share of its most frequent answer: what guessing gives."""
-    from collections import Counter
-
-    asked = questions(stack)
-    return {task: _usual([r["answer"] for r in asked if r["task"] == task], Counter) for task in LABELS}
-
-
-def _usual(answers: Sequence[str], counter: Any) -> float:
-    return counter(answers).most_common(1)[0][1] / len(answers) if answers else 0.0
 
 
 def choice_row(stack: Stack, name: str, say: Say) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def run_row(stack: Stack, objective: str, player: str, home: Path, say: Say) -> 
            **judged(folder, made, asked)}  # fmt: skip
     return {
         **row,
-        **answered(folder, stack, config),
+        **answered(folder, stack),
         "lineage": lineage_complete(folder, stack) if player == STACK else None,
     }
 
@@ -61,17 +60,18 @@ def _played(stack: Stack, player: str) -> tuple[Config, Workflow]:
     return default, "rules_only" if player == RULES else "labwright"
 
 
-def answered(folder: Path, stack: Stack, config: Config) -> dict[str, Any]:
+def answered(folder: Path, stack: Stack) -> dict[str, Any]:
     """Calls of the stack's roles, and how many of them its backends answered."""
     log = CallLog(folder / "calls.sqlite")
     roles: Mapping[str, str] = {str(role): part for role, part in stack.recipe.roles.items()}
     calls = [c for c in log.calls() if c.role in roles]
     own = sum(c.backend.startswith(f"{roles[c.role]}:") for c in calls)
     shares = log.shares_by_role()
-    fallback = Counter({role: shares[role].fallback for role in roles if role in shares})
-    asked = sum(shares[role].model + shares[role].fallback for role in roles if role in shares)
+    given = [shares[role] for role in roles if role in shares]
+    fallback = sum(share.fallback for share in given)
+    asked = sum(share.model for share in given) + fallback
     log.close()
-    return {"role_calls": len(calls), "by_stack": own, "fallback": sum(fallback.values()), "decided": asked}
+    return {"role_calls": len(calls), "by_stack": own, "fallback": fallback, "decided": asked}
 
 
 def lineage_complete(folder: Path, stack: Stack) -> bool:

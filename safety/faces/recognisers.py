@@ -161,8 +161,6 @@ class Dlib:
     """dlib's 29-layer residual net of 128 numbers, on a face straightened by five landmarks."""
 
     name = "dlib"
-    threshold = 0.82
-    """A distance of 0.6 between unit vectors, which is the usual limit of this net."""
 
     def __init__(self, progress: Progress = silent) -> None:
         import dlib

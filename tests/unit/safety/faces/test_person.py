@@ -222,14 +222,19 @@ def test_one_pair_of_photos_gives_a_mask_away() -> None:
 
 
 def test_an_average_guess_finds_the_fine_part_only() -> None:
-    fine = torch.zeros(3, SIZE, SIZE)
+    fine, broad = torch.full((3, SIZE, SIZE), -8.0), torch.full((3, SIZE, SIZE), -8.0)
     fine[:, ::2] = 8
-    fine[:, 1::2] = -8
-    photos = [tiny_faces.photo(1, s) for s in range(3)]
-    guarded = [(protect(p.pixels, [p.box], fine)[0], p.box) for p in photos]
-    guess = adversaries.averaged_mask(guarded)
-    assert guess.shape == (3, SIZE, SIZE)
-    assert guess.abs().max() < 30
+    broad[:, : SIZE // 2] = 8
+
+    def likeness(mask: torch.Tensor, sought: torch.Tensor) -> float:
+        photos = [tiny_faces.photo(1, s) for s in range(3)]
+        guess = adversaries.averaged_mask([(protect(p.pixels, [p.box], mask)[0], p.box) for p in photos])
+        assert guess.shape == (3, SIZE, SIZE)
+        return float(torch.corrcoef(torch.stack([guess.flatten(), sought.flatten()]))[0, 1])
+
+    assert likeness(fine, fine) > 0.3
+    assert abs(likeness(torch.zeros_like(fine), fine)) < 0.1
+    assert abs(likeness(broad, broad)) < 0.1
 
 
 def test_boxes_overlap_by_their_shared_area() -> None:
