@@ -1,13 +1,15 @@
 """Reading a figure: a few closed questions about what is plotted, each answered from the model's token probabilities.
 
 What a figure may show is known for labwright's own plots (the columns of their data), so that every field is a choice;
-a small model that sees reads letters it can choose among better than words it would have to write.
+a small model that sees reads letters it can choose among better than words it would have to write. Of a figure from
+outside the usual things are asked, each with a way to say that it shows something else.
 """
 
 from __future__ import annotations
 
 import base64
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ from labwright.agents.prompting import prompt
 from labwright.models.ask import Prompt, Session, choose
 from labwright.models.prompt_file import Material
 
-LETTERS = "ABCDEF"
+LETTERS = "ABCDEFGH"
 KINDS = (
     "survival curves",
     "box plot",
@@ -26,6 +28,16 @@ KINDS = (
     "forest plot",
 )
 DIRECTIONS = ("rises", "falls", "neither")
+# Of a figure from outside, of which nothing is known:
+ELSE, UNTOLD = "something else", "not told"
+X_AXES = ("time", "effect", "hazard ratio", "groups", "a gene or score")
+Y_AXES = ("share without the event", "significance", "covariates or gene sets", "a gene or score", "counts")
+GROUPS = ("1", "2", "3", "4", "5", "6", "more than 6")
+COUNTED = re.compile(
+    r"\bn\s*=\s*(\d{1,6})\b|\b(\d{1,6})\s+(?:patients|samples|tumou?rs|cases|subjects|donors|mice|cells)\b",
+    re.IGNORECASE,
+)
+MOST_COUNTS = 5
 ASKED: Mapping[str, str] = {
     "kind": "What kind of figure is it?",
     "x": "What is on the horizontal axis?",
@@ -44,7 +56,7 @@ class Field:
     name: str
     """A key of ASKED."""
     options: tuple[str, ...]
-    """Two to six, distinct."""
+    """Two to eight, distinct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,19 @@ class Read:
     probability: float
     """Of that option among all."""
     decided_by: str
+
+
+def outside_fields(legend: str) -> list[Field]:
+    """The questions about a figure of which no data are at hand; n is asked where the legend names numbers."""
+    fields = [
+        Field("kind", (*KINDS, ELSE)),
+        Field("x", (*X_AXES, ELSE)),
+        Field("y", (*Y_AXES, ELSE)),
+        Field("groups", GROUPS),
+        Field("direction", DIRECTIONS),
+    ]
+    counts = dict.fromkeys(str(int(one or other)) for one, other in COUNTED.findall(legend))
+    return [*fields, Field("n", (*list(counts)[:MOST_COUNTS], UNTOLD))] if counts else fields
 
 
 def figure_prompt(legend: Material, field: Field, images: Sequence[bytes] = ()) -> Prompt:

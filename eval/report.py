@@ -72,6 +72,7 @@ def _content(files: RunFiles) -> dict[str, Any]:
         "reviews": reviews,
         "tasks": tasks,
         "figures": files.figures(),
+        "pictures": files.pictures(),
         "files_at": "",
         "verdict": summary.verdict(record, protocol, tasks),
         "decided": summary.decisions(record, files.decided()),

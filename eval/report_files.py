@@ -21,6 +21,7 @@ from labwright.domain import (
     FigureReading,
     Objective,
     Paper,
+    Picture,
     Protocol,
     Report,
     Review,
@@ -171,6 +172,10 @@ class RunFiles:
     def figures(self) -> list[FigureReading] | None:
         """Plots as a model read them; None when there was no such step."""
         return self.read(list[FigureReading], "figures.json")
+
+    def pictures(self) -> list[Picture] | None:
+        """Pictures from outside, and what a model read in them; None when there was no such step."""
+        return self.read(list[Picture], "pictures.json")
 
     def decided(self) -> list[Decided]:
         """Who decided the values that each prompt asked for; empty when there is no readable log."""

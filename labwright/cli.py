@@ -82,6 +82,9 @@ def run(
     conditions: Annotated[str, typer.Option(help="Samples, data, money and compute at hand.")] = "",
     requirements: Annotated[str, typer.Option(help="Hard constraints.")] = "",
     config: Annotated[Path | None, typer.Option(help="labwright.toml to use.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="Picture to read; its legend is the .txt beside it. Repeatable.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Permutes options and samples text.")] = 0,
     review: Annotated[bool, typer.Option("--review", help="Stop after the design, for a person.")] = False,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop after so many tokens.")] = None,
@@ -115,6 +118,7 @@ def run(
             seed=seed,
             review=review,
             workflow=workflow,
+            images=tuple(image or ()),
             say=screen.say,
             on_stage=screen.on_stage,
             progress=screen.download,

@@ -161,7 +161,13 @@ class FiguresConfig(_Section):
     backend: str = ""
     """Name of a steered backend, or of a remote one whose model takes images."""
     reviewed: bool = False
-    """Add what was read to the reviews; only for a model that was measured above guessing and above the legend."""
+    """Tell the reviewer what was read; only for a model that was measured above guessing and above the legend."""
+    papers: int = Field(6, ge=0, le=24)
+    """Most pictures of each paper that are looked at; 0 leaves those of papers alone."""
+    faces: Literal["refuse", "protect", "allow"] = "refuse"
+    """Of pictures from outside that show a face: leave them out, put the masks of `keys` on, or look for no faces."""
+    keys: tuple[str, ...] = ()
+    """Key files of `labwright privacy enrol`, for protect; LABWRIGHT_KEY_PASSPHRASE opens them."""
 
 
 class ReviewConfig(_Section):
@@ -296,6 +302,8 @@ SEEING = ("steered", "remote", "scripted")
 def _wrong_eyes(config: Config) -> str:
     """What is wrong with the backend that reads figures, in words; empty when nothing is."""
     name = config.figures.backend
+    if bool(config.figures.keys) != (config.figures.faces == "protect"):
+        return 'keys and faces = "protect" need each other'
     if not name:
         return "reviewed needs a backend" if config.figures.reviewed else ""
     if name not in config.backends:

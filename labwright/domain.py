@@ -279,6 +279,31 @@ class FigureReading(Thing):
     fields: tuple[FigureField, ...]
 
 
+class Picture(Thing):
+    """One picture that came into a run from outside: whether a model may see it, and what one read in it."""
+
+    id: str
+    """Of the run; its file, where a model may see it, is `pictures/ID.png`."""
+    origin: str
+    """Paper that it came with; empty for a picture that was given with the objective."""
+    name: str
+    label: str = ""
+    legend: str = ""
+    sha256: str
+    """Of the file as it came, which is not kept."""
+    verdict: Literal["passed", "protected", "refused", "unreadable"]
+    faces: int | None = None
+    """Found in it; None where nobody looked for faces."""
+    reason: str = ""
+    fields: tuple[FigureField, ...] = ()
+    """What a model that sees read in it; nothing here is checked against data."""
+
+    @property
+    def visible(self) -> bool:
+        """A model may see it."""
+        return self.verdict in ("passed", "protected")
+
+
 class Intervention(Thing):
     """What a person did at the gate between design and analyses."""
 

@@ -101,7 +101,11 @@ class RunStore:
         self.write_text(path, text + "\n", durable=durable)
 
     def write_text(self, path: Path, text: str, *, durable: bool = False) -> None:
-        """Write one text file, atomically; a durable one is on the disk when this returns.
+        """Write one text file, as `write_bytes`."""
+        self.write_bytes(path, text.encode(), durable=durable)
+
+    def write_bytes(self, path: Path, content: bytes, *, durable: bool = False) -> None:
+        """Write one file, atomically; a durable one is on the disk when this returns.
 
         Raises:
             DiskFull: the disk is full or the folder cannot be written.
@@ -110,7 +114,7 @@ class RunStore:
         with _disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                scratch.write_text(text, encoding="utf-8")
+                scratch.write_bytes(content)
                 if durable:
                     _to_disk(scratch)
                 scratch.replace(path)

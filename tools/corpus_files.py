@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,8 @@ from labwright.errors import UnreadableCorpus
 from labwright.tools.formats import bibtex, csl, ris
 from labwright.tools.formats.reading import KINDS, PLAIN, Document, as_line, files_in, kind_of, read_documents
 from labwright.tools.full_text import Wanted, wanted
-from labwright.tools.local_corpus import LocalCorpus, add_documents, documents_of
+from labwright.tools.local_corpus import LocalCorpus, add_documents, document_id, documents_of
+from labwright.tools.origins import PICTURED, Origin, keep_origins
 from labwright.tools.sources import EmbeddedCorpus
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def add_files(corpora: Path, name: str, paths: Sequence[Path]) -> Added:
         UnreadableCorpus: a file is missing, of another type, damaged, or holds no document.
     """
     lacking: list[Wanted] = []
+    origins: dict[str, Origin] = {}
     count = 0
     with tempfile.TemporaryDirectory(prefix="labwright-corpus-") as scratch:
         staged: list[Path] = []
@@ -61,11 +63,13 @@ def add_files(corpora: Path, name: str, paths: Sequence[Path]) -> Added:
                 staged.append(path)
                 continue
             target = Path(scratch) / f"{path.resolve().name}.jsonl"
-            n, without = _convert(_documents(path, name), target)
-            count += n
+            found, without = _convert(_documents(path, name), target)
+            count += len(found)
             lacking += without
+            origins |= {document_id(name, target, n): o for n, o in enumerate(found, start=1) if o is not None}
             staged.append(target)
         added = add_documents(corpora, name, staged)
+        keep_origins(corpora / name, origins)
     return Added(tuple(added), count, tuple(lacking))
 
 
@@ -85,26 +89,39 @@ def export(corpora: Path, name: str, form: str, check: Callable[[Sequence[Paper]
     return WRITERS[form](check(papers))
 
 
-def _documents(path: Path, corpus: str) -> Iterable[Document]:
+def _documents(path: Path, corpus: str) -> Iterator[tuple[Document, Origin | None]]:
+    """Documents with the file that their pictures can be read from later."""
     if path.is_dir():
         for file in files_in(path):
-            yield from documents_of(file, corpus) if kind_of(file) == "plain" else read_documents(file, corpus)
+            if kind_of(file) == "plain":
+                yield from ((document, None) for document in documents_of(file, corpus))
+            else:
+                yield from _with_origin(file, corpus)
     elif not path.exists():
         raise UnreadableCorpus(f"{path}: No such file or directory; check the path")
     elif not kind_of(path):
         raise UnreadableCorpus(f"{path}: not one of {', '.join((*PLAIN, *KINDS))}; convert it to one of them")
     else:
-        yield from read_documents(path, corpus)
+        yield from _with_origin(path, corpus)
 
 
-def _convert(documents: Iterable[Document], target: Path) -> tuple[int, list[Wanted]]:
-    count, lacking = 0, []
+def _with_origin(path: Path, corpus: str) -> Iterator[tuple[Document, Origin | None]]:
+    pictured = kind_of(path) in PICTURED
+    for number, document in enumerate(read_documents(path, corpus)):
+        yield document, Origin(str(path.resolve()), number) if pictured else None
+
+
+def _convert(
+    documents: Iterable[tuple[Document, Origin | None]], target: Path
+) -> tuple[list[Origin | None], list[Wanted]]:
+    """Write one line a document; returns where each came from."""
+    origins, lacking = [], []
     with target.open("w", encoding="utf-8") as file:
-        for paper, text in documents:
+        for (paper, text), origin in documents:
             file.write(json.dumps(as_line((paper, text)), ensure_ascii=False) + "\n")
-            count += 1
+            origins.append(origin)
             lacking += wanted([paper])
-    return count, lacking
+    return origins, lacking
 
 
 def _no_index() -> LiteratureIndex:

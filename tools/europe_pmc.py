@@ -1,13 +1,16 @@
 """Europe PMC: search with paging, and the open full texts (REST service, JSON and JATS).
 
 Written after the service's documented format (europepmc.org/RestfulWebService, release 6): `cursorMark` pages the
-result, `resultType=core` gives abstracts, publication types and links to notices, and `/ID/fullTextXML` serves the
-articles that `isOpenAccess` marks.
+result, `resultType=core` gives abstracts, publication types and links to notices, `/ID/fullTextXML` serves the
+articles that `isOpenAccess` marks, and `/ID/supplementaryFiles` their pictures and supplements as a ZIP archive.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+import zlib
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -16,6 +19,7 @@ from labwright.domain import Paper, PaperIds
 from labwright.errors import SourceUnavailable
 from labwright.tools.article_xml import plain
 from labwright.tools.jats import articles
+from labwright.tools.paper_figures import MOST_MIB, PaperFigure, of_package
 from labwright.tools.sources import abstract_document
 from labwright.tools.standing import standing
 from labwright.tools.transport import Damaged, Service, Transport
@@ -159,6 +163,40 @@ class EuropePmcSource:
             return abstract_document(paper)
         found = self._transport.get(f"{paper.ids.pmcid}/fullTextXML", {}, articles).value
         return (found[0].document() if found else "") or abstract_document(paper)
+
+    def figures(self, paper: Paper) -> list[PaperFigure]:
+        """Figures and pictures of the supplement of an open article.
+
+        Raises:
+            SourceUnavailable: the service did not answer or sent something unusable.
+        """
+        if paper.kind != "full_text" or not paper.ids.pmcid:
+            return []
+        found = self._transport.get(f"{paper.ids.pmcid}/fullTextXML", {}, articles).value
+        if not found:
+            return []
+        asked = {"includeInlineImage": "true"}
+        archive = self._transport.get(f"{paper.ids.pmcid}/supplementaryFiles", asked, _archive, keep=False).value
+        with archive:
+            return of_package(found[0], archive.namelist(), lambda name: _member(archive, name))
+
+
+def _archive(body: bytes) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(io.BytesIO(body))
+    except zipfile.BadZipFile as error:
+        raise Damaged("not a whole ZIP archive") from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes | None:
+    """A file of an archive; None when it is too large, or is not what the archive says of it."""
+    most = MOST_MIB * 2**20
+    try:
+        with archive.open(name) as file:
+            body = file.read(most + 1)  # an archive may tell another size than it unpacks to
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return None
+    return body if len(body) <= most else None
 
 
 def _page(body: bytes) -> _Page:

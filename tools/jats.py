@@ -16,6 +16,7 @@ _OUTSIDE = frozenset(
      "supplementary-material", "tex-math", "object-id", "graphic", "media"}
 )  # fmt: skip
 """What is no part of the running text; figures and tables have their own places."""
+_HREF = "{http://www.w3.org/1999/xlink}href"
 _FIELDS = (("pmcid", "pmcid"), ("pmc", "pmcid"), ("pmcaid", "pmcid"), ("pmid", "pmid"), ("doi", "doi"))
 
 
@@ -31,10 +32,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure's legend."""
+    """One figure's legend, and the files that it names."""
 
     label: str
     legend: str
+    graphics: tuple[str, ...] = ()
+    """Names of its pictures as the article gives them, most often without a suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Article:
     sections: tuple[Section, ...]
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
+    other_graphics: tuple[str, ...] = ()
+    """Pictures outside figures: formulas, signs in the text, tables that are pictures."""
 
     def document(self) -> str:
         """Title, abstract, sections under their headings, figure legends, tables (a row a line, cells by tabs).
@@ -120,6 +125,7 @@ def _article(node: ElementTree.Element) -> Article:
     abstract = next((a for a in meta.iterfind("abstract") if not a.get("abstract-type")), meta.find("abstract"))
     body = node.find("body")
     rest = [part for part in (body, node.find("floats-group")) if part is not None]
+    figures = tuple(_figure(figure) for part in rest for figure in part.iter("fig"))
     return Article(
         ids=_ids(meta),
         title=_prose(meta.find("title-group/article-title")),
@@ -128,8 +134,9 @@ def _article(node: ElementTree.Element) -> Article:
         year=min(map(int, years)) if years else None,
         abstract=tuple(_paragraphs(abstract)) if abstract is not None else (),
         sections=tuple(_sections(body, "", 0)) if body is not None else (),
-        figures=tuple(_figure(figure) for part in rest for figure in part.iter("fig")),
+        figures=figures,
         tables=tuple(_table(table) for part in rest for table in part.iter("table-wrap")),
+        other_graphics=tuple(sorted(set(_graphics(node)) - {g for figure in figures for g in figure.graphics})),
     )
 
 
@@ -174,7 +181,14 @@ def _paragraphs(node: ElementTree.Element, *, nested: bool = True) -> Iterator[s
 
 
 def _figure(node: ElementTree.Element) -> Figure:
-    return Figure(_prose(node.find("label")), _caption(node))
+    return Figure(_prose(node.find("label")), _caption(node), tuple(_graphics(node)))
+
+
+def _graphics(node: ElementTree.Element) -> Iterator[str]:
+    """Files that a part of an article shows as pictures."""
+    for child in node.iter():
+        if child.tag in ("graphic", "inline-graphic") and child.get(_HREF):
+            yield str(child.get(_HREF))
 
 
 def _table(node: ElementTree.Element) -> Table:

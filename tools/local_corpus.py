@@ -22,6 +22,8 @@ from labwright.domain import Paper, PaperIds
 from labwright.errors import UnreadableCorpus, WrongUse
 from labwright.tools.formats.reading import text_of
 from labwright.tools.index_records import Filter, IndexedDocument
+from labwright.tools.origins import figures_at, read_origins
+from labwright.tools.paper_figures import PaperFigure
 
 if TYPE_CHECKING:
     from labwright.tools.index_store import LiteratureIndex, Reranker
@@ -58,6 +60,7 @@ class LocalCorpus:
             self._texts[paper.id] = text
         if not self._papers:
             raise UnreadableCorpus(f"{folder}: no document; use `labwright corpus add {self.name} FILE`")
+        self._folder = folder
         self._open_index = open_index
         self._index: LiteratureIndex | None = None
 
@@ -121,6 +124,15 @@ class LocalCorpus:
             KeyError: the paper is not one of this corpus.
         """
         return self._texts[paper.id]
+
+    def figures(self, paper: Paper) -> list[PaperFigure]:
+        """The pictures of a paper, read from the file that it was added from; empty when that was moved since.
+
+        Raises:
+            UnreadableCorpus: the file is there and damaged.
+        """
+        origin = read_origins(self._folder).get(paper.id)
+        return [] if origin is None else figures_at(origin)
 
 
 def add_documents(corpora: Path, name: str, paths: Sequence[Path]) -> list[Path]:
@@ -196,6 +208,15 @@ def documents_of(path: Path, corpus: str) -> Iterator[tuple[Paper, str]]:
             yield _document(_fields(line, f"{path}:{number}"), f"{corpus}-{path.stem}-{number}", corpus)
 
 
+def document_id(corpus: str, path: Path, number: int) -> str:
+    """Id of the document in a line of a .jsonl file that gives none itself; lines count from 1."""
+    return _safe(f"{corpus}-{path.stem}-{number}")
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+
+
 def _read(path: Path) -> str:
     if path.suffix not in SUFFIXES:
         raise UnreadableCorpus(f"{path}: not one of {', '.join(SUFFIXES)}; convert it to plain text")
@@ -224,7 +245,7 @@ def _document(fields: Mapping[str, Any], fallback: str, corpus: str) -> tuple[Pa
     year = field("year")
     abstract = field("abstract") or ("" if "kind" in fields else body[:ABSTRACT_CHARS])
     paper = Paper(
-        id=re.sub(r"[^A-Za-z0-9._-]+", "-", field("id") or fallback),
+        id=_safe(field("id") or fallback),
         ids=PaperIds(pmid=field("pmid"), pmcid=field("pmcid"), doi=field("doi")),
         title=title[:300],
         abstract=abstract,

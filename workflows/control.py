@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from labwright.config import ROLES, Config, Role, cache_dir
-from labwright.domain import Objective, RunRecord
+from labwright.domain import Objective, Picture, RunRecord
 from labwright.errors import BudgetExhausted, DiskFull, LabwrightError, WrongUse
 from labwright.models.ask import Session
 from labwright.models.calls import Allowance, Budget, CallLog
@@ -24,6 +24,7 @@ from labwright.workflows.data import allowed_cards
 from labwright.workflows.decisions import REVIEW, forget_sent_back, is_sent_back
 from labwright.workflows.ending import finish
 from labwright.workflows.materials import Materials
+from labwright.workflows.pictures import gate_of, given, keep_given
 from labwright.workflows.progress import saying, told_node
 from labwright.workflows.stopping import forget_stop, heeding_stop, how_stopped
 
@@ -46,6 +47,8 @@ class Options:
     """Ours, or one to compare with."""
     literature: Path | None = None
     """Run folder whose papers and reports are taken over instead of searching and reading."""
+    images: tuple[Path, ...] = ()
+    """Pictures that come with the objective, for the model that reads figures."""
     by: str = ""
     """Who asks for the run."""
     say: Callable[[str], None] = lambda text: None
@@ -70,9 +73,11 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
             says how it ended.
     """
     objective = _checked(objective, options)
+    pictures = _given(config, options)
     with _equipment(config, options) as equipment:
         store = RunStore.create(runs)
         with store.owned():
+            keep_given(store, pictures)
             _written(store, objective, config, options, "running")
             options.say(f"run {store.id}")
             _carry(store, config, options, equipment)
@@ -88,9 +93,18 @@ def queue(objective: Objective, config: Config, runs: Path, options: Options) ->
     """
     checked = _checked(objective, options)
     allowed_cards(config.data.allowed)
+    pictures = _given(config, options)
     store = RunStore.create(runs)
+    keep_given(store, pictures)
     _written(store, checked, config, options, "queued")
     return store
+
+
+def _given(config: Config, options: Options) -> list[tuple[Picture, bytes]]:
+    """The pictures of the objective, looked at before anything is written."""
+    if options.images and options.workflow == "rules_only":
+        raise WrongUse("--image: rules_only asks no model, so nobody would look at it")
+    return given(options.images, config, options.progress)
 
 
 def _checked(objective: Objective, options: Options) -> Objective:
@@ -290,6 +304,7 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
         log=log,
         sessions=played(options.workflow, sessions),
         eyes=equipment.backends.eyes_session(log, options.seed) if equipment.backends is not None else None,
+        gate=gate_of(config.figures, options.progress),
         encode=encode,
         sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),

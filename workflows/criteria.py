@@ -10,26 +10,34 @@ from labwright.domain import Part, Protocol
 from labwright.tools.analysis.contracts import OPERATORS, validate_params
 
 
-def headings_stage(accept: float, guard: Guard) -> Stage[Protocol]:
-    """Relevance, literature, logic and scope of the parts."""
+def headings_stage(accept: float, guard: Guard, seen: str = "") -> Stage[Protocol]:
+    """Relevance, literature, logic and scope of the parts.
+
+    Args:
+        accept: mean score from which a candidate is accepted.
+        guard: shows it to the model.
+        seen: what else the reviewer is told, of the figures of the sources.
+    """
     criteria = {
         "relevance": "Does every part serve the objective?",
         "literature": "Does the plan use its sources sensibly?",
         "logic": "Do the parts lead to an answer in a sensible order?",
         "scope": "Are the parts free of anything outside the objective?",
     }
-    return Stage("Plan of the protocol", criteria, lambda p: guard.written(_show_headings(p)), _heading_faults, accept)
+    return Stage(
+        "Plan of the protocol", criteria, lambda p: guard.written(_show_headings(p) + seen), _heading_faults, accept
+    )
 
 
-def outlines_stage(accept: float, guard: Guard) -> Stage[Protocol]:
-    """Fit to the titles, logic, no repetition."""
+def outlines_stage(accept: float, guard: Guard, seen: str = "") -> Stage[Protocol]:
+    """Fit to the titles, logic, no repetition; arguments as for `headings_stage`."""
     criteria = {
         "fit": "Does each outline fit the title of its part?",
         "logic": "Does each outline say what is compared and how it is tested?",
         "repetition": "Is each outline different from the others?",
     }
     return Stage(
-        "Outlines of the protocol", criteria, lambda p: guard.written(_show_outlines(p)), _outline_faults, accept
+        "Outlines of the protocol", criteria, lambda p: guard.written(_show_outlines(p) + seen), _outline_faults, accept
     )
 
 

@@ -1,4 +1,7 @@
-"""The step that reads figures: plots of finished tasks, by a model that sees, checked against the data behind them."""
+"""The steps of a model that sees: pictures of papers before the design, plots of finished tasks at the end.
+
+What it reads in a plot is checked against the data behind it; what it reads in a picture from outside is not.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,65 @@ import json
 from typing import Any
 
 from labwright.agents.figure_facts import Facts, facts_of
-from labwright.agents.figures import read_figure
-from labwright.domain import FigureField, FigureReading, Review, Task, TaskResult
+from labwright.agents.figures import ELSE, UNTOLD, Read, outside_fields, read_figure
+from labwright.domain import FigureField, FigureReading, Picture, Review, Task, TaskResult
 from labwright.store import file_name
 from labwright.workflows.materials import Materials
+from labwright.workflows.pictures import NAME as PICTURES
+from labwright.workflows.pictures import given_in, of_paper, path_of, pictures_in
 from labwright.workflows.state import RunState
 
 NAME = "figures.json"
 STAGE = "figures"
+
+
+def look(state: RunState, *, m: Materials) -> dict[str, Any]:
+    """Read the pictures that came with the objective and with the papers that were read; done once a run."""
+    if (m.store.folder / PICTURES).is_file():
+        return {}
+    papers = m.papers(sorted(state.get("read", [])))
+    pictures = [*given_in(m.store), *(picture for paper in papers for picture in of_paper(m, paper))]
+    read = [_looked_at(m, picture) for picture in pictures]
+    m.store.write(m.store.folder / PICTURES, [p.model_dump(mode="json") for p in read])
+    if read:
+        m.say(f"{sum(p.visible for p in read)} of {len(read)} pictures of papers and of the objective looked at")
+    return {}
+
+
+def _looked_at(m: Materials, picture: Picture) -> Picture:
+    assert m.eyes is not None  # noqa: S101  (the graph has this node only then)
+    if not picture.visible:
+        return picture
+    legend = f"{picture.label} {picture.legend}".strip() or picture.name
+    image = path_of(m.store, picture).read_bytes()
+    read = read_figure(m.eyes, image, m.guard.material(legend), outside_fields(legend))
+    return picture.model_copy(update={"fields": tuple(_field(r) for r in read)})
+
+
+def _field(read: Read, truth: str = "") -> FigureField:
+    return FigureField(
+        name=read.field,
+        read=read.value,
+        probability=round(read.probability, 4),
+        decided_by=read.decided_by,
+        truth=truth,
+    )
+
+
+def seen_by_reviewer(m: Materials) -> str:
+    """What the reviewer of a plan is told of the pictures; empty unless the configuration asks for it."""
+    if not m.config.figures.reviewed:
+        return ""
+    lines = [
+        f"- {p.origin or 'given'}, {m.guard.read(p.label or p.name)}: {_told(p)}"
+        for p in pictures_in(m.store)
+        if p.fields
+    ]
+    return "\n".join(["", "Figures of the sources, as a model read them:", *lines]) if lines else ""
+
+
+def _told(picture: Picture) -> str:
+    return ", ".join(f"{f.name} {f.read}" for f in picture.fields if f.read not in (ELSE, UNTOLD))
 
 
 def read_figures(state: RunState, *, m: Materials) -> dict[str, Any]:
@@ -25,11 +79,7 @@ def read_figures(state: RunState, *, m: Materials) -> dict[str, Any]:
         outputs = m.store.folder / "tasks" / file_name(task) / "outputs"
         image = (outputs / facts.file).read_bytes()
         read = read_figure(m.eyes, image, m.guard.material(facts.legend), facts.fields())
-        fields = tuple(
-            FigureField(name=r.field, read=r.value, probability=round(r.probability, 4), decided_by=r.decided_by,
-                        truth=facts.truth[r.field])
-            for r in read
-        )  # fmt: skip
+        fields = tuple(_field(r, facts.truth[r.field]) for r in read)
         sha256 = hashlib.sha256(image).hexdigest()
         found.append(FigureReading(task=task, file=facts.file, sha256=sha256, legend=facts.legend, fields=fields))
         m.say(

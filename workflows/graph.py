@@ -7,7 +7,8 @@ screen -> find_papers -> find_dataset -> choose_analyses
 The workflows that it is compared with share its literature (screen -> find_papers -> read, or take_literature
 from another run) and its end (program -> schedule <-> run_task), and put between them:
 
-Where a model that sees is configured, the plots of finished tasks are read after the last one: read_figures.
+Where a model that sees is configured, the pictures of the papers are read after their texts (look), and the plots of
+finished tasks after the last one (read_figures).
 
 no_hierarchy  find_dataset -> choose_analyses -> whole
 one_shot      one_shot
@@ -94,7 +95,7 @@ def build(m: Materials, checkpointer: BaseCheckpointSaver[Any], *, review: bool)
 
     graph.add_edge("program", "schedule")
     last = END
-    if m.eyes is not None:  # without a model that sees there is no such step, and the report says so
+    if m.eyes is not None:
         last = "read_figures"
         graph.add_node(last, _timed(last, partial(figure_nodes.read_figures, m=m), m))
         graph.add_edge(last, END)
@@ -116,6 +117,10 @@ def _literature(graph: StateGraph[Any], m: Materials) -> None:
     if own is None:
         graph.add_edge(found, "find_dataset")
         found = "choose_analyses"
+    if m.eyes is not None:  # without a model that sees there is no such step, and the report says so
+        graph.add_node("look", _timed("look", partial(figure_nodes.look, m=m), m))
+        graph.add_edge("look", then)
+        then = "look"
     graph.add_conditional_edges(found, partial(nodes.each_paper, then=then), ["read", then])
     graph.add_edge("read", then)
 

@@ -15,6 +15,7 @@ from labwright.domain import Objective, Paper
 from labwright.lease import compute_lease
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
+from labwright.safety.picture_gate import CLOSED, Gate
 from labwright.safety.untrusted_text import Screened, screened
 from labwright.sandbox.connect import limits_of
 from labwright.sandbox.contract import Job, Limits, Result, Sandbox
@@ -37,6 +38,8 @@ class Materials:
     """None for a role plays it by rules alone."""
     eyes: Session | None = None
     """Of the model that reads figures; None where none is configured."""
+    gate: Gate = CLOSED
+    """What pictures from outside pass before that model sees them."""
     encode: Encoder
     sources: Sequence[LiteratureSource]
     check_retractions: Callable[[Sequence[Paper]], list[Paper]] = list

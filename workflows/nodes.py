@@ -22,6 +22,7 @@ from labwright.tools.index import Index
 from labwright.workflows.criteria import details_stage, headings_stage, outlines_stage
 from labwright.workflows.data import data_folder
 from labwright.workflows.decisions import reasons
+from labwright.workflows.figure_nodes import seen_by_reviewer
 from labwright.workflows.materials import Materials
 from labwright.workflows.protocol_text import protocol_markdown
 from labwright.workflows.state import One, RunState
@@ -112,7 +113,7 @@ def plan(state: RunState, *, m: Materials) -> RunState:
     bare = design.skeleton(m.objective, state["operators"], state["dataset"])
     protocol, reviews = reviewed(
         m,
-        headings_stage(m.config.review.accept, m.guard),
+        headings_stage(m.config.review.accept, m.guard, seen_by_reviewer(m)),
         lambda advice: design.headings(m.sessions["design"], given, bare, advice),
     )
     return _store_draft(m, protocol, reviews, "headings")
@@ -124,7 +125,7 @@ def outline(state: RunState, *, m: Materials) -> RunState:
     planned = m.store.read(m.store.folder / "drafts" / "headings.json", Protocol)
     protocol, reviews = reviewed(
         m,
-        outlines_stage(m.config.review.accept, m.guard),
+        outlines_stage(m.config.review.accept, m.guard, seen_by_reviewer(m)),
         lambda advice: design.outlines(m.sessions["design"], given, planned, advice),
     )
     return _store_draft(m, protocol, reviews, "outlines")

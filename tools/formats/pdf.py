@@ -54,7 +54,7 @@ def document(pages: Sequence[str]) -> str:
 
     A hyphen at a line end is dropped between two lower-case letters and kept otherwise (`IL-` / `6`).
     """
-    lines = [[_tidy(line) for line in page.splitlines() if line.strip()] for page in pages]
+    lines = [[tidy(line) for line in page.splitlines() if line.strip()] for page in pages]
     heads = _running_heads(lines)
     texts = [_paragraphs([line for line in page if _masked(line) not in heads]) for page in lines]
     whole = texts[0] if texts else ""
@@ -69,7 +69,7 @@ def document(pages: Sequence[str]) -> str:
 
 def _first_line(pages: Sequence[str]) -> str:
     """The first line that is no running head; a title that is broken over lines is cut there."""
-    lines = [[_tidy(line) for line in page.splitlines() if line.strip()] for page in pages]
+    lines = [[tidy(line) for line in page.splitlines() if line.strip()] for page in pages]
     heads = _running_heads(lines)
     return next((line for page in lines for line in page if _masked(line) not in heads), "untitled")
 
@@ -97,7 +97,8 @@ def _extracted(path: Path) -> tuple[list[str], str]:
     return pages, title if len(title.split()) >= 3 and "." not in title.split()[-1] else ""
 
 
-def _tidy(line: str) -> str:
+def tidy(line: str) -> str:
+    """A line without ligatures, soft hyphens and runs of space."""
     for sign, letters in LIGATURES.items():
         line = line.replace(sign, letters)
     return " ".join(line.replace("\u00ad", "").replace("\f", " ").split())
