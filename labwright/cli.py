@@ -104,6 +104,7 @@ def run(
     from labwright.store import user_name
     from labwright.workflows.baselines import WORKFLOWS
     from labwright.workflows.control import Options, start
+    from labwright.workflows.pictures import given
 
     if workflow not in WORKFLOWS:
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
@@ -118,7 +119,7 @@ def run(
             seed=seed,
             review=review,
             workflow=workflow,
-            images=tuple(image or ()),
+            pictures=tuple(given(image or [], loaded, screen.download)),
             say=screen.say,
             on_stage=screen.on_stage,
             progress=screen.download,

@@ -236,6 +236,28 @@ def _rate(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["setting"], row["recogniser"], row["box"], f"{row['protected']} of {row['photos']}", rate
 
 
+@privacy_app.command("gate")
+def gate(
+    images: Annotated[list[Path], typer.Argument(help="Pictures; the legend of one is the .txt file beside it.")],
+    out: Annotated[Path, typer.Option(help="Folder that receives what may be seen of them.")],
+    config: Annotated[Path | None, typer.Option(help="labwright.toml to use.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Do with pictures what a run does with those that are given to it: refuse them, mask them, or let them through."""
+    from labwright.config import load_config
+    from labwright.workflows.pictures import given
+
+    with Screen() as screen:
+        found = given(images, load_config(config), screen.download)
+    out.mkdir(parents=True, exist_ok=True)
+    for picture, png in found:
+        (out / f"{picture.id}.png").write_bytes(png)
+    if as_json:
+        emit([picture.model_dump(mode="json") for picture, _ in found])
+    else:
+        table(("picture", "verdict", "faces"), [(p.name, p.verdict, p.faces) for p, _ in found])
+
+
 # What several commands need.
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Request, UploadFile
@@ -135,8 +136,10 @@ def ask_for_run(request: Request, given: dict[str, Any], files: Sequence[UploadF
     )
     config = configured(desk, asked)
     if files:
-        kept = keep_uploads(files, desk.settings.most_upload_bytes)
-        config = configured(desk, {**asked, "sources": [*config.literature.sources, kept]})
+        kept = keep_uploads(files, desk.settings.most_upload_bytes, desk.settings.config)
+        options = replace(options, pictures=kept.pictures)
+        if kept.corpus:
+            config = configured(desk, {**asked, "sources": [*config.literature.sources, kept.corpus]})
     store = control.queue(objective, config, desk.settings.runs, options)
     desk.audit.add(visitor.name, "asked for a run", about=store.id, detail=objective.text)
     desk.queue.nudge()

@@ -1,7 +1,7 @@
-"""Files of a user, made a corpus of their own for one run.
+"""Files of a user, for one run: documents become a corpus of their own, pictures go through the gate.
 
-They are read by `labwright corpus add` in a process of its own with limits, since a damaged or hostile PDF can take
-a reader down, or all of the memory. Archives are not taken.
+They are read by `labwright corpus add` and `labwright privacy gate` in processes of their own with limits, since a
+damaged or hostile file can take a reader down, or all of the memory. Archives are not taken.
 """
 
 from __future__ import annotations
@@ -13,33 +13,55 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from fastapi import UploadFile
+from pydantic import TypeAdapter
 
+from labwright.domain import Picture
 from labwright.errors import WrongUse
 from labwright.store import file_name
+from labwright.workflows.literature_sources import corpora_dir
 
-ACCEPTED: Final = (".pdf", ".bib", ".ris", ".nxml", ".xml", ".txt", ".md")
+DOCUMENTS: Final = (".pdf", ".bib", ".ris", ".nxml", ".xml", ".txt", ".md")
+PICTURES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+ACCEPTED: Final = (*DOCUMENTS, *PICTURES)
 MOST_FILES: Final = 20
 WALL_S: Final = 180.0
 MEMORY_BYTES: Final = 4 * 2**30
 CPU_S: Final = 150
 OUT_BYTES: Final = 512 * 2**20
+DETECTORS_BYTES: Final = 12 * 2**30
+"""Of address space, for the libraries that look for faces."""
 MAGIC: Final = {".pdf": b"%PDF-"}
+FILES: Final = "files"
+"""Folder in the corpus that keeps the documents as they came: their pictures are read when the run asks for them."""
 
 
-def keep_uploads(files: Sequence[UploadFile], most_bytes: int) -> str:
-    """Read the files into a new corpus and index it; returns its name.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of the files."""
+
+    corpus: str
+    """Name of the corpus of the documents; empty where there were none."""
+    pictures: tuple[tuple[Picture, bytes], ...]
+
+
+def keep_uploads(files: Sequence[UploadFile], most_bytes: int, config: Path | None = None) -> Kept:
+    """Read the documents into a new corpus and index it; let the pictures through the gate.
+
+    A text file that is named like a picture is its legend.
 
     Args:
         files: as the form brought them; their names are made safe, and decide the format.
         most_bytes: of all together.
+        config: labwright.toml that says what is done with faces.
 
     Raises:
         WrongUse: too many or too large, a type that is not taken, one that is not what its name says, or one that
-            cannot be read.
+            cannot be read or is refused.
     """
     if len(files) > MOST_FILES:
         raise WrongUse(f"{len(files)} files; at most {MOST_FILES} are taken at a time")
@@ -48,8 +70,53 @@ def keep_uploads(files: Sequence[UploadFile], most_bytes: int) -> str:
         paths = [_written(file, number, Path(scratch)) for number, file in enumerate(files)]
         if sum(path.stat().st_size for path in paths) > most_bytes:
             raise WrongUse(f"the files have more than {most_bytes // 2**20} MiB together")
-        _add(name, paths)
-    return name
+        pictures = [path for path in paths if path.suffix in PICTURES]
+        legends = [path for path in paths if path.suffix == ".txt" and _stem(path) in map(_stem, pictures)]
+        seen = _gated(pictures, legends, config, Path(scratch)) if pictures else ()
+        documents = [path for path in paths if path not in pictures and path not in legends]
+        if documents:
+            _kept(name, documents)
+    return Kept(name if documents else "", seen)
+
+
+def _stem(path: Path) -> str:
+    return _plain_name(path).rsplit(".", 1)[0]
+
+
+def _plain_name(path: Path) -> str:
+    """The name without the number that keeps two of one name apart."""
+    return path.name.split("-", 1)[1]
+
+
+def _kept(name: str, documents: Sequence[Path]) -> None:
+    """Add the documents to a corpus that keeps them, or leave none of it behind."""
+    corpus = corpora_dir() / name
+    (corpus / FILES).mkdir(parents=True)
+    try:
+        _add(name, [shutil.copyfile(path, corpus / FILES / path.name) for path in documents])
+    except BaseException:
+        shutil.rmtree(corpus, ignore_errors=True)
+        raise
+
+
+def _gated(
+    pictures: Sequence[Path], legends: Sequence[Path], config: Path | None, scratch: Path
+) -> tuple[tuple[Picture, bytes], ...]:
+    """What may be seen of the pictures, with their legends."""
+    told = {_stem(path): path for path in legends}
+    for path in pictures:
+        if (legend := told.get(_stem(path))) is not None:
+            shutil.copyfile(legend, path.with_suffix(".txt"))
+        else:
+            path.with_suffix(".txt").write_text(_stem(path).replace("_", " "), encoding="utf-8")
+    chosen = ["--config", str(config)] if config is not None else []
+    said = _run(["privacy", "gate", *map(str, pictures), "--out", str(scratch / "seen"), "--json", *chosen], pictures,
+                DETECTORS_BYTES)  # fmt: skip
+    found = TypeAdapter(list[Picture]).validate_json(said)
+    return tuple(
+        (picture.model_copy(update={"name": _plain_name(path)}), (scratch / "seen" / f"{picture.id}.png").read_bytes())
+        for picture, path in zip(found, pictures, strict=True)
+    )
 
 
 def _written(file: UploadFile, number: int, folder: Path) -> Path:
@@ -72,21 +139,25 @@ def _is_what_it_says(stream: IO[bytes], ending: str, given: str) -> None:
     magic = MAGIC.get(ending)
     if magic is not None and magic not in head[:1024]:
         raise WrongUse(f"{given[:60]!r} is no {ending[1:].upper()} file")
-    if magic is None and b"\x00" in head:
+    if magic is None and ending not in PICTURES and b"\x00" in head:
         raise WrongUse(f"{given[:60]!r} is no text file")
 
 
 def _add(name: str, paths: Sequence[Path]) -> None:
-    command = [sys.executable, "-m", "labwright.cli", "corpus", "add", name, *map(str, paths)]
+    _run(["corpus", "add", name, *map(str, paths)], paths, MEMORY_BYTES)
+
+
+def _run(arguments: Sequence[str], paths: Sequence[Path], memory_bytes: int) -> str:
+    """Run a command of labwright on the files, with limits; what it prints."""
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "labwright.cli", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=WALL_S,
             check=False,
-            preexec_fn=_limits,
+            preexec_fn=lambda: _limits(memory_bytes),
         )
     except subprocess.TimeoutExpired as error:
         raise WrongUse(f"the files could not be read within {WALL_S:g} s") from error
@@ -94,15 +165,16 @@ def _add(name: str, paths: Sequence[Path]) -> None:
         told = [line for line in done.stderr.splitlines() if line.startswith("labwright: ")]
         why = told[-1].removeprefix("labwright: ") if told else "their reader took too much memory or time"
         raise WrongUse(f"the files cannot be read: {_unplaced(why, paths)}")
+    return done.stdout
 
 
 def _unplaced(text: str, paths: Sequence[Path]) -> str:
     for path in paths:
-        text = text.replace(str(path), path.name.split("-", 1)[1])
+        text = text.replace(str(path), _plain_name(path))
     return text
 
 
-def _limits() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+def _limits(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     resource.setrlimit(resource.RLIMIT_FSIZE, (OUT_BYTES, OUT_BYTES))

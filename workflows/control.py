@@ -24,7 +24,7 @@ from labwright.workflows.data import allowed_cards
 from labwright.workflows.decisions import REVIEW, forget_sent_back, is_sent_back
 from labwright.workflows.ending import finish
 from labwright.workflows.materials import Materials
-from labwright.workflows.pictures import gate_of, given, keep_given
+from labwright.workflows.pictures import gate_of, keep_given
 from labwright.workflows.progress import saying, told_node
 from labwright.workflows.stopping import forget_stop, heeding_stop, how_stopped
 
@@ -47,8 +47,8 @@ class Options:
     """Ours, or one to compare with."""
     literature: Path | None = None
     """Run folder whose papers and reports are taken over instead of searching and reading."""
-    images: tuple[Path, ...] = ()
-    """Pictures that come with the objective, for the model that reads figures."""
+    pictures: tuple[tuple[Picture, bytes], ...] = ()
+    """Come with the objective, for the model that reads figures; of `labwright.workflows.pictures.given`."""
     by: str = ""
     """Who asks for the run."""
     say: Callable[[str], None] = lambda text: None
@@ -73,11 +73,9 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
             says how it ended.
     """
     objective = _checked(objective, options)
-    pictures = _given(config, options)
     with _equipment(config, options) as equipment:
         store = RunStore.create(runs)
         with store.owned():
-            keep_given(store, pictures)
             _written(store, objective, config, options, "running")
             options.say(f"run {store.id}")
             _carry(store, config, options, equipment)
@@ -93,23 +91,16 @@ def queue(objective: Objective, config: Config, runs: Path, options: Options) ->
     """
     checked = _checked(objective, options)
     allowed_cards(config.data.allowed)
-    pictures = _given(config, options)
     store = RunStore.create(runs)
-    keep_given(store, pictures)
     _written(store, checked, config, options, "queued")
     return store
-
-
-def _given(config: Config, options: Options) -> list[tuple[Picture, bytes]]:
-    """The pictures of the objective, looked at before anything is written."""
-    if options.images and options.workflow == "rules_only":
-        raise WrongUse("--image: rules_only asks no model, so nobody would look at it")
-    return given(options.images, config, options.progress)
 
 
 def _checked(objective: Objective, options: Options) -> Objective:
     if options.review and options.workflow in RUN_WHILE_DECIDING:
         raise WrongUse(f"{options.workflow} runs its analyses while it decides; there is no protocol to review first")
+    if options.pictures and options.workflow == "rules_only":
+        raise WrongUse("rules_only asks no model, so nobody would look at the pictures; leave them out")
     objective = objective.model_copy(update={"text": check_form(objective.text)})
     judge_harm(objective.brief(), None).enforce()  # conditions and requirements can ask for harm too
     return objective
@@ -120,6 +111,7 @@ def _written(
 ) -> None:
     """Everything that a process needs to carry the run on; the record last, since a run without one is none."""
     store.write(store.folder / "config.json", config, durable=True)
+    keep_given(store, options.pictures)
     if options.literature is not None:
         store.write_text(store.folder / "literature.taken", f"{options.literature.resolve()}\n", durable=True)
     if options.review:

@@ -154,3 +154,37 @@ def test_a_team_is_chosen_on_other_people(tmp_path: Path, photos: Path) -> None:
     told = [name.removeprefix("to ") for name in made["photos"][0] if name.startswith("to ")]
     assert 2 <= len(told) <= 3
     assert set(told) <= {"tiny1", "tiny2", "tiny3"}
+
+
+def test_the_gate_of_a_run_can_be_tried_on_files(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "labwright.toml").write_text(
+        '[backends.eyes]\nkind = "scripted"\nscript = "x"\n[figures]\nbackend = "eyes"\n'
+    )
+    write_photo(np.zeros((60, 60, 3), np.uint8), tmp_path / "dark.png")
+    given = (
+        "privacy",
+        "gate",
+        tmp_path / "dark.png",
+        "--config",
+        tmp_path / "labwright.toml",
+        "--out",
+        tmp_path / "seen",
+    )
+    (row,) = json.loads(labwright(*given, "--json"))
+    assert (row["name"], row["verdict"], row["faces"]) == ("dark.png", "passed", 0)
+    assert read_photo(tmp_path / "seen" / f"{row['id']}.png").shape == (60, 60, 3)
+    with pytest.raises(LabwrightError, match=r"0\.png: refused: a face in it"):
+        labwright(*given[:2], photos / "0.png", *given[2:])
+
+
+def test_a_picture_that_nobody_would_look_at_begins_no_run(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(LabwrightError, match="no model would look at it"):
+        labwright(
+            "run",
+            "Which genes predict relapse in breast cancer?",
+            "--image",
+            photos / "0.png",
+            "--out",
+            tmp_path / "runs",
+        )
+    assert not (tmp_path / "runs").exists()

@@ -218,7 +218,7 @@ def test_a_given_picture_with_a_face_begins_no_run(files: Path, monkeypatch: pyt
 def test_a_queued_run_holds_its_pictures(files: Path) -> None:
     from labwright.domain import Objective
 
-    options = Options(images=(files / "b.png",))
+    options = Options(pictures=tuple(pictures.given([files / "b.png"], Config(figures=SEEING), silent)))
     objective = Objective(text="Which genes are associated with the survival of patients with breast cancer?")
     store = control.queue(objective, Config(figures=SEEING), files / "runs", options)
     assert [p.name for p in pictures.given_in(RunStore(store.folder))] == ["b.png"]
