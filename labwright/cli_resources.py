@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -47,10 +48,41 @@ def datasets_add(accession: Annotated[str, typer.Argument(metavar="GSE...")], as
     run_job = connect(config.sandbox).run
     with Screen() as screen:
         added = add_series(accession, run_job, config.literature.max_download_mib, screen.say)
+    _added(added, as_json)
+
+
+@datasets_app.command("import")
+def datasets_import(
+    card: Annotated[Path, typer.Argument(help="Data card (YAML) with its tables beside it; see docs/own-data.md.")],
+    name: Annotated[str, typer.Option(help="Another id than the card's.")] = "",
+    named_only: Annotated[bool, typer.Option("--named-only", help="Only runs that name it may use it.")] = False,
+    config: Annotated[Path | None, typer.Option(help="labwright.toml to use.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make tables of your own usable: check them against their card, and convert them in the sandbox."""
+    from labwright.config import load_config
+    from labwright.sandbox.connect import connect
+    from labwright.workflows.added_data import import_tables
+
+    run_job = connect(load_config(config).sandbox).run
+    with Screen() as screen:
+        _added(import_tables(card, run_job, screen.say, name=name, named_only=named_only), as_json)
+
+
+@datasets_app.command("remove")
+def datasets_remove(name: str) -> None:
+    """Take a data set that was added or imported off this machine."""
+    from labwright.workflows.added_data import remove
+
+    remove(name)
+    typer.echo(f"{name} was removed")
+
+
+def _added(card: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        emit(added)
+        emit(card)
     else:
-        typer.echo(f"{added['id']}: {added['n_samples']} samples, {added['n_features']} features; {added['title']}")
+        typer.echo(f"{card['id']}: {card['n_samples']} samples, {card['n_features']} features; {card['title']}")
 
 
 @datasets_app.command("verify")

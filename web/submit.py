@@ -63,7 +63,7 @@ def _form(request: Request, given: dict[str, Any], why: str = "", code: int = 20
         "models": {name: table.model for name, table in config.backends.items()},
         "sources": [*BUILT_IN, *corpus_names(corpora_dir())],
         "chosen": given.get("sources") or config.literature.sources,
-        "cards": all_cards(),
+        "cards": [card for card in all_cards() if not card["source"].get("named_only")],
         "budget": config.budget,
         "accepted": ", ".join(ACCEPTED),
         "most_files": MOST_FILES,
@@ -138,8 +138,8 @@ def ask_for_run(request: Request, given: dict[str, Any], files: Sequence[UploadF
     if files:
         kept = keep_uploads(files, desk.settings.most_upload_bytes, desk.settings.config)
         options = replace(options, pictures=kept.pictures)
-        if kept.corpus:
-            config = configured(desk, {**asked, "sources": [*config.literature.sources, kept.corpus]})
+        sources = [*config.literature.sources, *filter(None, [kept.corpus])]
+        config = configured(desk, {**asked, "sources": sources, "datasets": [*config.data.allowed, *kept.datasets]})
     store = control.queue(objective, config, desk.settings.runs, options)
     desk.audit.add(visitor.name, "asked for a run", about=store.id, detail=objective.text)
     desk.queue.nudge()

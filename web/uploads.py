@@ -1,7 +1,7 @@
-"""Files of a user, for one run: documents become a corpus of their own, pictures go through the gate.
+"""Files of a user, for one run: documents become a corpus, tables a data set, pictures go through the gate.
 
-They are read by `labwright corpus add` and `labwright privacy gate` in processes of their own with limits, since a
-damaged or hostile file can take a reader down, or all of the memory. Archives are not taken.
+They are read by `labwright corpus add`, `datasets import` and `privacy gate` in processes of their own with limits,
+since a damaged or hostile file can take a reader down, or all of the memory. Archives are not taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -21,13 +22,17 @@ from fastapi import UploadFile
 from pydantic import TypeAdapter
 
 from labwright.domain import Picture
-from labwright.errors import WrongUse
+from labwright.errors import NoUsableData, WrongUse
 from labwright.store import file_name
+from labwright.tools.own_card import ENDINGS as TABLES
+from labwright.tools.own_card import read_card
+from labwright.workflows.added_data import remove
 from labwright.workflows.literature_sources import corpora_dir
 
 DOCUMENTS: Final = (".pdf", ".bib", ".ris", ".nxml", ".xml", ".txt", ".md")
 PICTURES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-ACCEPTED: Final = (*DOCUMENTS, *PICTURES)
+CARDS: Final = (".yaml", ".yml")
+ACCEPTED: Final = (*DOCUMENTS, *CARDS, *TABLES, *PICTURES)
 MOST_FILES: Final = 20
 WALL_S: Final = 180.0
 MEMORY_BYTES: Final = 4 * 2**30
@@ -35,7 +40,7 @@ CPU_S: Final = 150
 OUT_BYTES: Final = 512 * 2**20
 DETECTORS_BYTES: Final = 12 * 2**30
 """Of address space, for the libraries that look for faces."""
-MAGIC: Final = {".pdf": b"%PDF-"}
+MAGIC: Final = {".pdf": b"%PDF-", ".csv.gz": b"\x1f\x8b", ".tsv.gz": b"\x1f\x8b"}
 FILES: Final = "files"
 """Folder in the corpus that keeps the documents as they came: their pictures are read when the run asks for them."""
 
@@ -46,37 +51,70 @@ class Kept:
 
     corpus: str
     """Name of the corpus of the documents; empty where there were none."""
+    datasets: tuple[str, ...]
+    """Ids of the data sets that only runs which name them use."""
     pictures: tuple[tuple[Picture, bytes], ...]
 
 
 def keep_uploads(files: Sequence[UploadFile], most_bytes: int, config: Path | None = None) -> Kept:
-    """Read the documents into a new corpus and index it; let the pictures through the gate.
+    """Let the pictures through the gate, import the tables of each data card, read the documents into a new corpus.
 
     A text file that is named like a picture is its legend.
 
     Args:
         files: as the form brought them; their names are made safe, and decide the format.
         most_bytes: of all together.
-        config: labwright.toml that says what is done with faces.
+        config: labwright.toml that says what is done with faces, and where the sandbox is.
 
     Raises:
         WrongUse: too many or too large, a type that is not taken, one that is not what its name says, or one that
-            cannot be read or is refused.
+            cannot be read or is refused. Nothing is kept then.
     """
     if len(files) > MOST_FILES:
         raise WrongUse(f"{len(files)} files; at most {MOST_FILES} are taken at a time")
-    name = f"upload-{secrets.token_hex(5)}"
+    token = secrets.token_hex(5)
+    name = f"upload-{token}"
     with tempfile.TemporaryDirectory(prefix="labwright-upload-") as scratch:
         paths = [_written(file, number, Path(scratch)) for number, file in enumerate(files)]
         if sum(path.stat().st_size for path in paths) > most_bytes:
             raise WrongUse(f"the files have more than {most_bytes // 2**20} MiB together")
-        pictures = [path for path in paths if path.suffix in PICTURES]
+        pictures = [path for path in paths if path.name.endswith(PICTURES)]
         legends = [path for path in paths if path.suffix == ".txt" and _stem(path) in map(_stem, pictures)]
+        cards = [path for path in paths if path.name.endswith(CARDS)]
+        tables = [path for path in paths if path.name.endswith(TABLES)]
+        documents = [path for path in paths if path not in (*pictures, *legends, *cards, *tables)]
+        if tables and not cards:
+            raise WrongUse(f"{_plain_name(tables[0])!r} comes without a data card, which says what its columns are")
         seen = _gated(pictures, legends, config, Path(scratch)) if pictures else ()
-        documents = [path for path in paths if path not in pictures and path not in legends]
-        if documents:
-            _kept(name, documents)
-    return Kept(name if documents else "", seen)
+        imported: list[str] = []
+        try:
+            for card in cards:
+                imported.append(_imported(card, tables, token, config, Path(scratch)))
+            if documents:
+                _kept(name, documents)
+        except BaseException:
+            for dataset in imported:
+                with suppress(NoUsableData):
+                    remove(dataset)
+            raise
+    return Kept(name if documents else "", tuple(imported), seen)
+
+
+def _imported(card: Path, tables: Sequence[Path], token: str, config: Path | None, scratch: Path) -> str:
+    """Import the tables of a card under a name that nobody can guess; returns it."""
+    try:
+        name = f"{read_card(card).id[:28]}-{token}{card.name[:2]}"
+    except WrongUse as error:
+        raise WrongUse(str(error).replace(str(card), _plain_name(card))) from error
+    beside = scratch / name
+    beside.mkdir()
+    copies = {beside / _plain_name(path): _plain_name(path) for path in (card, *tables)}
+    for path, copy in zip((card, *tables), copies, strict=True):
+        shutil.copyfile(path, copy)
+    chosen = ["--config", str(config)] if config is not None else []
+    asked = ["datasets", "import", str(next(iter(copies))), "--name", name, "--named-only", "--json", *chosen]
+    _run(asked, copies, MEMORY_BYTES)
+    return name
 
 
 def _stem(path: Path) -> str:
@@ -110,8 +148,8 @@ def _gated(
         else:
             path.with_suffix(".txt").write_text(_stem(path).replace("_", " "), encoding="utf-8")
     chosen = ["--config", str(config)] if config is not None else []
-    said = _run(["privacy", "gate", *map(str, pictures), "--out", str(scratch / "seen"), "--json", *chosen], pictures,
-                DETECTORS_BYTES)  # fmt: skip
+    asked = ["privacy", "gate", *map(str, pictures), "--out", str(scratch / "seen"), "--json", *chosen]
+    said = _run(asked, {path: _plain_name(path) for path in pictures}, DETECTORS_BYTES)
     found = TypeAdapter(list[Picture]).validate_json(said)
     return tuple(
         (picture.model_copy(update={"name": _plain_name(path)}), (scratch / "seen" / f"{picture.id}.png").read_bytes())
@@ -121,10 +159,10 @@ def _gated(
 
 def _written(file: UploadFile, number: int, folder: Path) -> Path:
     given = Path(file.filename or "").name
-    ending = Path(given).suffix.lower()
-    if ending not in ACCEPTED:
+    ending = next((e for e in ACCEPTED if given.lower().endswith(e)), "")
+    if not ending:
         raise WrongUse(f"{given[:60]!r}: files of {', '.join(ACCEPTED)} are taken")
-    path = folder / f"{number:02d}-{file_name(Path(given).stem)}{ending}"
+    path = folder / f"{number:02d}-{file_name(given[: -len(ending)])}{ending}"
     with path.open("wb") as out:
         shutil.copyfileobj(file.file, out)
     with path.open("rb") as stream:
@@ -144,11 +182,17 @@ def _is_what_it_says(stream: IO[bytes], ending: str, given: str) -> None:
 
 
 def _add(name: str, paths: Sequence[Path]) -> None:
-    _run(["corpus", "add", name, *map(str, paths)], paths, MEMORY_BYTES)
+    _run(["corpus", "add", name, *map(str, paths)], {path: _plain_name(path) for path in paths}, MEMORY_BYTES)
 
 
-def _run(arguments: Sequence[str], paths: Sequence[Path], memory_bytes: int) -> str:
-    """Run a command of labwright on the files, with limits; what it prints."""
+def _run(arguments: Sequence[str], shown: Mapping[Path, str], memory_bytes: int) -> str:
+    """Run a command of labwright on files, with limits; what it prints.
+
+    Args:
+        arguments: of the command line.
+        shown: file to what a message calls it.
+        memory_bytes: of address space.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", "labwright.cli", *arguments],
@@ -164,13 +208,13 @@ def _run(arguments: Sequence[str], paths: Sequence[Path], memory_bytes: int) -> 
     if done.returncode != 0:
         told = [line for line in done.stderr.splitlines() if line.startswith("labwright: ")]
         why = told[-1].removeprefix("labwright: ") if told else "their reader took too much memory or time"
-        raise WrongUse(f"the files cannot be read: {_unplaced(why, paths)}")
+        raise WrongUse(f"the files cannot be read: {_unplaced(why, shown)}")
     return done.stdout
 
 
-def _unplaced(text: str, paths: Sequence[Path]) -> str:
-    for path in paths:
-        text = text.replace(str(path), _plain_name(path))
+def _unplaced(text: str, shown: Mapping[Path, str]) -> str:
+    for path, name in shown.items():
+        text = text.replace(str(path), name)
     return text
 
 

@@ -50,7 +50,7 @@ def verified(name: str, run_job: RunJob) -> tuple[bool, str]:
 
 
 def allowed_cards(allowed: tuple[str, ...]) -> dict[str, catalogue.Card]:
-    """Cards of the data sets that `[data] allowed` names, by id; of all where it names none.
+    """Cards of the data sets that `[data] allowed` names, by id; where it names none, of all that need not be named.
 
     Raises:
         ConfigInvalid: a name is not in the catalogue.
@@ -60,4 +60,6 @@ def allowed_cards(allowed: tuple[str, ...]) -> dict[str, catalogue.Card]:
         raise ConfigInvalid(
             f"[data] allowed: not in the catalogue: {', '.join(unknown)}; see `labwright datasets list`"
         )
-    return {name: card for name, card in cards.items() if not allowed or name in allowed}
+    if not allowed:
+        return {name: card for name, card in cards.items() if not card["source"].get("named_only")}
+    return {name: cards[name] for name in cards if name in allowed}

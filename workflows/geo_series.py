@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from labwright.config import cache_dir
 from labwright.errors import NoUsableData
-from labwright.lease import compute_lease
 from labwright.packages import sha256_of
 from labwright.tools.catalogue import catalogue
-from labwright.tools.catalogue.refresh import refreshed
 from labwright.tools.download import download
 from labwright.tools.geo import FILES_URL
 from labwright.tools.geo_card import series_card
-from labwright.workflows.data import RunJob, run_conversion
+from labwright.workflows.added_data import converted
+from labwright.workflows.data import RunJob
 from labwright.workflows.literature_sources import geo_source
 
 
@@ -45,17 +40,7 @@ def add_series(
     if known is not None:
         raise NoUsableData(f"{accession} is in the catalogue already, as {known['id']}")
     card = _fetched(accession.upper(), max_mib, say)
-    say(f"converting {card['id']} in the sandbox")
-    with tempfile.TemporaryDirectory(prefix=f"{card['id']}-", dir=_made(cache_dir() / "datasets")) as scratch:
-        fresh = _made(Path(scratch) / "converted")
-        with compute_lease():
-            catalogue.convert_into(card, fresh, lambda s, inputs, out: run_conversion(run_job, s, inputs, out))
-        card = refreshed(card, fresh)
-        folder = cache_dir() / "datasets" / str(card["id"])
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.replace(folder)
-    _keep(card)
-    return card
+    return converted(card, run_job, say)
 
 
 def _fetched(accession: str, max_mib: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -76,15 +61,3 @@ def _fetched(accession: str, max_mib: int, say: Callable[[str], None]) -> dict[s
     target = download(url, cache_dir() / "raw" / accession.lower() / name, max_mib=max_mib)
     members = [{"name": name, "sha256": sha256_of(target)}]
     return series_card(found, geo.samples(accession), {"url": url, "max_mib": max_mib, "members": members})
-
-
-def _keep(card: dict[str, Any]) -> None:
-    path = _made(catalogue.cards_dir()) / f"{card['id']}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -21,6 +21,7 @@ import pandas as pd
 
 from labwright.tools.analysis.convert_geo import read_series_matrix
 from labwright.tools.analysis.convert_raw import Raw
+from labwright.tools.analysis.convert_tables import read_tables
 
 _PICKLE_MODULES = ("numpy", "numpy.core", "numpy._core", "pandas.core", "pandas._libs")
 _PICKLE_CLASSES = frozenset(
@@ -192,5 +193,6 @@ READERS: dict[str, Callable[[Mapping[str, Any], Path], Raw]] = {
     "h5ad": read_h5ad,
     "pbc": read_pbc,
     "series_matrix": read_series_matrix,
+    "tables": read_tables,
 }
 """Reader by the name a card gives."""

