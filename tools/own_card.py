@@ -49,8 +49,8 @@ class OwnColumn(_Part):
         made: dict[str, Any] = {"type": self.type, "description": self.description}
         made |= {"unit": self.unit} if self.unit else {}
         made |= {"from": self.raw} if self.raw else {}
-        recode = self.events or (self.levels if isinstance(self.levels, dict) else {n: n for n in self.levels})
-        return made | ({"recode": recode} if recode else {})
+        levels = self.levels if isinstance(self.levels, dict) else {name: name for name in self.levels}
+        return made | ({"recode": self.events or levels} if self.events or levels else {})
 
 
 class OwnCard(_Part):
@@ -144,8 +144,8 @@ def read_card(path: Path) -> OwnCard:
     try:
         if path.stat().st_size > MOST_CARD_BYTES:
             raise WrongUse(f"{path}: larger than {MOST_CARD_BYTES // 1024} KiB; a data card is not")
-        # Every scalar stays the text that it is: a level called `no` is no boolean.
-        return OwnCard.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader))
+        # A loader that makes texts of everything: a level called `no` is no boolean.
+        return OwnCard.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader))  # noqa: S506
     except OSError as error:
         raise WrongUse(f"{path}: {error.strerror}; check the path and its permissions") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
