@@ -84,7 +84,7 @@ bench-stack: venv-dev engine image models-test  ## Stacks of tuned models, measu
 	mv docs/benchmarks/stack.json.new docs/benchmarks/stack.json
 	$(LABWRIGHT) bench publish
 
-bench-vision: venv-dev  ## Steering, measured; writes docs/benchmarks/vision.json
+bench-vision: venv-dev engine image  ## Steering, figure reading and masks of faces, measured; writes docs/benchmarks/vision.json
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench vision --json > docs/benchmarks/vision.json.new
 	mv docs/benchmarks/vision.json.new docs/benchmarks/vision.json

@@ -218,6 +218,7 @@ def _by_prompt(rows: list[tuple[str | None, Decider, int]]) -> list[Decided]:
     found: dict[tuple[str, str], dict[Decider, int]] = {}
     for record, decider, fields in rows:
         call: Mapping[str, Any] = json.loads(record) if record else {}
-        where = (str(call.get("role", "unknown")), str(call.get("prompt", "unknown")))
+        # Code decides some values without asking: there is no call behind them.
+        where = (str(call.get("role", "none")), str(call.get("prompt", "without a call")))
         found.setdefault(where, {})[decider] = fields
     return [Decided(role, prompt, by) for (role, prompt), by in sorted(found.items())]

@@ -115,13 +115,14 @@ def bench_run(
 def bench_judges(
     quick: Annotated[bool, typer.Option("--quick", help="The judge rates six procedures on one statement.")] = False,
     model: Annotated[bool, typer.Option("--model/--no-model", help="Ask the judge, or only what needs none.")] = True,
+    most_minutes: Annotated[float | None, typer.Option(help="Ask the judge nothing new after so many.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the judge metrics, the protocol metrics and the judge."""
     from labwright.eval.suites.judges import measure
 
     with Screen() as screen:
-        show_figures(measure(quick=quick, model=model, say=screen.say), as_json)
+        show_figures(measure(quick=quick, model=model, say=screen.say, most_minutes=most_minutes), as_json)
 
 
 @bench_app.command("sandbox")

@@ -7,6 +7,7 @@ given beside them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,8 +82,27 @@ def keyword_score(replies: Sequence[str], *, coherent: bool = False) -> float:
     return sum(passed) / len(passed)
 
 
+FINAL = re.compile(r"(?:####|(?:the )?(?:final )?answer is:?)\s*", re.IGNORECASE)
+"""What stands before the result of a worked answer, as in GSM8K."""
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
+
+
+def final_number(text: str) -> float:
+    """The number after the phrase that announces the result, else the last one of the text; infinity without one.
+
+    Example:
+        >>> final_number("1,200 and 50 more. The final answer is: 1,250")
+        1250.0
+    """
+    told = FINAL.split(text)[-1]
+    found = _NUMBER.findall(told)[:1] if told != text and _NUMBER.search(told) else _NUMBER.findall(text)[-1:]
+    return float(found[0].replace(",", "")) if found else float("inf")
+
+
 def exact_share(replies: Sequence[str], answers: Sequence[str]) -> float:
     """Share of replies that are the answer, without regard to case, spacing and a full stop; in [0, 1].
+
+    Where the answer is worked out and announces its result, the results are compared as numbers.
 
     Raises:
         MetricUndefined: there is no reply.
@@ -94,7 +114,10 @@ def exact_share(replies: Sequence[str], answers: Sequence[str]) -> float:
     """
     if not answers:
         raise MetricUndefined("an accuracy of no answers")
-    same = [_plain(r) == _plain(a) for r, a in zip(replies, answers, strict=True)]
+    same = [
+        final_number(r) == final_number(a) != float("inf") if FINAL.search(a) else _plain(r) == _plain(a)
+        for r, a in zip(replies, answers, strict=True)
+    ]
     return sum(same) / len(same)
 
 

@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +52,32 @@ class Size:
     epochs: float = 1.0
 
 
-def folders() -> dict[str, list[Path]]:
-    """Data sets on this machine by what they are for."""
-    from labwright.tools.catalogue.catalogue import dataset_folder, load_cards
+def parts() -> dict[str, list[str]]:
+    """Data sets by what they are for."""
+    from labwright.tools.catalogue.catalogue import load_cards
 
-    found: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
+    found: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
     for card in load_cards():
         part = "test" if card["id"] in TEST else "validation" if card["id"] in VALIDATION else "train"
-        found[part].append(dataset_folder(card["id"]))
+        found[part].append(str(card["id"]))
     return found
+
+
+def folders() -> dict[str, list[Path]]:
+    """The same, fetched and converted where they are not on this machine.
+
+    Raises:
+        EngineMissing, SourceUnavailable, HashMismatch, RunFailed: one has to be converted and cannot be.
+    """
+    from labwright.config import load_config
+    from labwright.sandbox.connect import connect
+    from labwright.workflows.data import data_folder
+
+    run_job = cache(lambda: connect(load_config().sandbox).run)  # no engine is needed where all are converted
+    return {
+        part: [data_folder(name, lambda job, out: run_job()(job, out)) for name in names]
+        for part, names in parts().items()
+    }
 
 
 def drawn(part: str, places: Sequence[Path], each: int, say: Say) -> list[Plot]:

@@ -6,7 +6,9 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from labwright.eval.suites.figures import Row
 from labwright.eval.suites.judge_figures import figures_of
 from labwright.eval.suites.judge_recipes import Say, load_recipes
 from labwright.eval.suites.judge_vectors import exact_vectors
+from labwright.eval.suites.parts import within
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.run import RAW
 from labwright.models.calls import CallLog
@@ -37,17 +40,20 @@ QUICK_ITEMS = 6
 """Procedures that the judge rates with --quick; they are spread over the file."""
 
 
-def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
+def measure(*, quick: bool, model: bool, say: Say, most_minutes: float | None = None) -> dict[str, Any]:
     """Run the suite and return its document; what the judge answered before is not asked again.
 
     Args:
         quick: the judge rates six procedures on one statement, and one damaged protocol; all else is the same.
         model: ask the configured judge; without it only what needs no model is measured.
         say: shows progress.
+        most_minutes: the judge is asked nothing new after so many; the same command goes on.
 
     Raises:
         SomethingMissing: the ratings or the judge are not there.
+        WrongUse: no minute is given.
     """
+    may_start = within(most_minutes)
     RAW.mkdir(parents=True, exist_ok=True)
     name = "judges-quick" if quick else "judges"
     rows = Rows(RAW / f"{name}.jsonl")
@@ -57,7 +63,7 @@ def measure(*, quick: bool, model: bool, say: Say) -> dict[str, Any]:
     _damage(rows, say)
     recipes = load_recipes(Path(os.environ.get("LABWRIGHT_TEST_DATA", "../shared/data")))
     if model:
-        _ask(rows, recipes, quick, say)
+        _ask(rows, recipes, quick, say, may_start)
     found = {**judge_labels(rows, recipes), **judge_recipes.reference_labels(recipes)}
     say("people against the judge, people and chance")
     for who, data in found.items():
@@ -113,7 +119,7 @@ def good_protocols() -> dict[str, Reading]:
     return {name.removesuffix(".yaml"): read_json(Path(name), yaml.safe_load(text)) for name, text in found}
 
 
-def _ask(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> None:
+def _ask(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say, may_start: Callable[[], bool]) -> None:
     """Ask the judge what it was not asked before: every statement on every procedure, then the damaged protocols."""
     criteria = list(recipes.people)[-1:] if quick else list(recipes.people)
     items = list(recipes.texts)
@@ -128,11 +134,11 @@ def _ask(rows: Rows, recipes: judge_recipes.Recipes, quick: bool, say: Say) -> N
     try:
         with tempfile.TemporaryDirectory() as scratch:
             session = backends.session("judge", CallLog(Path(scratch) / "calls.sqlite"), 0)
-            for item, criterion in missing:
+            for item, criterion in takewhile(lambda one: may_start(), missing):
                 say(f"judge: {criterion} of {item}")
                 answer = judge_recipes.judge_item(session, recipes, item, criterion)
                 rows.add("recipe_judge", f"{item}:{criterion}", {**answer, "judge": session.backend})
-            for at in damaged:
+            for at in takewhile(lambda one: may_start(), damaged):
                 say(f"judge: {at[0]} with {at[1]}, strength {at[2]}")
                 rows.add("damage_judge", _name(at), judge_damage.judge_damaged(session, good, at))
     finally:

@@ -6,7 +6,6 @@ The raw rows are the memory of the table: a cell that has one is not measured ag
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +20,7 @@ from labwright.eval.suites.figures import Row
 from labwright.eval.suites.local_engine import measure_here, width_of
 from labwright.eval.suites.objective_cells import NO_MODEL, OURS, Cell, Wanted, all_listed, cells
 from labwright.eval.suites.objective_figures import figures_of
+from labwright.eval.suites.parts import within
 from labwright.eval.suites.rows import Rows
 from labwright.eval.suites.shared_results import SharedResults
 from labwright.models.weights import manifest
@@ -60,8 +60,7 @@ def checked(table: Table) -> Table:
         for name in given:
             if name not in known:
                 raise WrongUse(f"{what} {name!r}: one of {', '.join(known)}")
-    if table.most_minutes is not None and table.most_minutes <= 0:
-        raise WrongUse(f"--most-minutes {table.most_minutes:g}: more than 0")
+    within(table.most_minutes)
     if table.engine == "ray":
         from labwright.eval.suites.ray_engine import check_installed, checked_address
 
@@ -120,7 +119,7 @@ def measure(table: Table, config: Config, say: Say, run: RunCell | None = None) 
     rows.path.parent.mkdir(parents=True, exist_ok=True)
     if note := rows.mend():
         say(note)
-    may_start = _until(table.most_minutes)
+    may_start = within(table.most_minutes)
     broken: list[Broken] = []
     if "cells" in table.parts:
         work = _work(rows, config, (say, may_start, run))
@@ -146,11 +145,6 @@ def document(rows: Sequence[Row], *, quick: bool) -> dict[str, Any]:
     """The document of figures.md from raw rows."""
     command = "labwright bench objectives" + (" --quick" if quick else "")
     return about.document("objectives", command, figures_of(rows, rows_file(quick=quick).as_posix()))
-
-
-def _until(minutes: float | None) -> Callable[[], bool]:
-    end = None if minutes is None else time.monotonic() + 60 * minutes
-    return lambda: end is None or time.monotonic() < end
 
 
 def runs_folder() -> Path:

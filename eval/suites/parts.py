@@ -1,8 +1,9 @@
-"""Parts of a benchmark that can be measured alone: which were asked for, and the command that measured them."""
+"""What long benchmarks share: parts that can be measured alone, a limit in minutes, and the command that measured."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 
 from labwright.errors import WrongUse
 
@@ -15,6 +16,20 @@ def refuse_unknown(parts: Sequence[str], known: Collection[str]) -> None:
     """
     if unknown := [part for part in parts if part not in known]:
         raise WrongUse(f"--parts {', '.join(unknown)}: any of {', '.join(known)}")
+
+
+def within(minutes: float | None) -> Callable[[], bool]:
+    """Whether another piece of work may be begun: for so many minutes from now; None means always.
+
+    Raises:
+        WrongUse: not more than 0.
+    """
+    if minutes is None:
+        return lambda: True
+    if minutes <= 0:
+        raise WrongUse(f"--most-minutes {minutes:g}: more than 0")
+    end = time.monotonic() + 60 * minutes
+    return lambda: time.monotonic() < end
 
 
 def command(suite: str, parts: Sequence[str], *, quick: bool = False, model: str = "") -> str:

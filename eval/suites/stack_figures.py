@@ -103,8 +103,10 @@ def _roles(rows: Sequence[Row]) -> list[dict[str, Any]]:
             each = "; ".join(
                 f"{n}: " + ", ".join(f"{t} {_accuracy(r, t):.2f}" for t in r["right"]) for n, r in mine.items()
             )
+            usual = ", ".join(f"{t} {share:.2f}" for t, share in mine[what]["usual"].items())
             figures.append(figure(name, statistics.fmean(gaps), "share", len(gaps), low=low, high=high,
-                                  note=f"{what} over {over}, the same held-out questions. {each}"))  # fmt: skip
+                                  note=f"{what} over {over}, the same held-out questions. {each}; "
+                                  f"always the most frequent answer: {usual}"))  # fmt: skip
     return figures
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,13 @@ def role_row(stack: Stack, name: str, say: Say) -> Row:
             given = choose(session, prompt, labels, fallback=dict.fromkeys(labels, 1 / len(labels)))
             right[row["task"]].append(max(labels, key=lambda label: given.value[label]) == row["answer"])
     return {"kind": "stack_roles", "name": f"{stack.name}:{name}", "stack": stack.name, "backend": name,
-            "right": {task: [int(r) for r in values] for task, values in right.items()}}  # fmt: skip
+            "right": {task: [int(r) for r in values] for task, values in right.items()},
+            "usual": {task: _usual([r["answer"] for r in asked if r["task"] == task]) for task in LABELS}}  # fmt: skip
+
+
+def _usual(answers: Sequence[str]) -> float:
+    """Share of the most frequent answer: what always giving it gets."""
+    return max(map(answers.count, answers)) / len(answers) if answers else 0.0
 
 
 def choice_row(stack: Stack, name: str, say: Say) -> Row:

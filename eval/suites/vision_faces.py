@@ -67,7 +67,8 @@ def _learned(rows: Rows, bench: Bench, method: str, held: Photo, train: Sequence
     mask = learn([boxed(p.pixels, p.box) for p in train], team or list(bench.team[:1]), settings)
     seconds = round(time.perf_counter() - started, 2)
     rows.put_once({"kind": "faces_enrol", "name": f"{method}|{held.name}", "seconds": seconds,
-                   "photos": len(train), "epochs": settings.epochs, "largest": float(mask.abs().max())})  # fmt: skip
+                   "photos": len(train), "epochs": settings.epochs, "largest": float(mask.abs().max()),
+                   "team": [r.name for r in team or bench.team[:1]], "strangers": len(bench.others)})  # fmt: skip
     return mask
 
 

@@ -99,11 +99,6 @@ def _overhead(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-ONE_PERSON = "one person, each of three photos held out, nine strangers; no rate"
-WHITE = ("facenet", "faceres")
-"""Recognisers that the masks were learned against."""
-
-
 def _faces(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Quality of held-out photos under the mask, and whether recognisers name the person."""
     photos = [r for r in rows if r["kind"] == "faces_photo"]
@@ -111,29 +106,31 @@ def _faces(rows: Sequence[Row]) -> list[dict[str, Any]]:
         return []
     ssim = ", ".join(f"{r['name']} {r['ssim']:.3f} ({r['psnr']:.1f} dB)" for r in photos)
     restored = [v for r in photos for v in r["restored"].values()]
-    seconds = [r["seconds"] for r in rows if r["kind"] == "faces_enrol" and r["name"].startswith("mask|")]
+    enrolled = [r for r in rows if r["kind"] == "faces_enrol" and r["name"].startswith("mask|")]
+    how = f"{enrolled[0]['epochs']} epochs, {enrolled[0]['photos']} photos, against {' and '.join(enrolled[0]['team'])}"
     times = [r["protect_ms"] for r in photos]
     figures = [
         figure("mask_ssim", min(r["ssim"] for r in photos), "SSIM", len(photos),
                note=f"the least of held-out photos, in the face: {ssim}"),
         figure("mask_restore_cosine", min(restored), "cosine", len(restored),
                note="the least over held-out photos and recognisers, mask taken off with the key"),
-        figure("mask_enrol_s", statistics.median(seconds), "s", len(seconds), note="50 epochs, two photos, two recognisers"),
+        figure("mask_enrol_s", statistics.median(r["seconds"] for r in enrolled), "s", len(enrolled), note=how),
         figure("mask_protect_ms", statistics.median(times), "ms", len(times), note="a photo at its full size, face found"),
     ]  # fmt: skip
     for name, white in (("mask_whitebox_heldout", True), ("mask_blackbox_heldout", False)):
-        figures.append(_held_out(name, rows, white))
+        figures.append(_held_out(name, rows, enrolled[0], white))
     return figures
 
 
-def _held_out(name: str, rows: Sequence[Row], white: bool) -> dict[str, Any]:
+def _held_out(name: str, rows: Sequence[Row], enrolled: Row, white: bool) -> dict[str, Any]:
     """Look-ups in which the nearest face is a stranger's, with every outcome, the other settings and what ours is beside."""
+    team = enrolled["team"]
 
     def counted(method: str, setting: int, adversary: str = "none") -> list[Row]:
         return [
             r
             for r in rows
-            if r["kind"] == "faces_lookup" and (r["recogniser"] in WHITE) == white
+            if r["kind"] == "faces_lookup" and (r["recogniser"] in team) == white
             and (r["method"], r["setting"], r["adversary"]) == (method, setting, adversary)
         ]  # fmt: skip
 
@@ -152,7 +149,8 @@ def _held_out(name: str, rows: Sequence[Row], white: bool) -> dict[str, Any]:
     )
     after = ", ".join(f"{a} {share(counted('mask', 1, a))}" for a in adversaries)
     note = (
-        f"look-ups that name a stranger ({ONE_PERSON}): {each}. Clean among protected {share(counted('mask', 2))}, "
+        f"look-ups that name a stranger (one person, each of {enrolled['photos'] + 1} photos held out, "
+        f"{enrolled['strangers']} strangers; no rate): {each}. Clean among protected {share(counted('mask', 2))}, "
         f"protected among protected {share(counted('mask', 3))}. Beside it: {beside}. After an adversary: {after}"
     )
     return figure(name, sum(r["protected"] for r in mine), "look-ups", len(mine), note=note)

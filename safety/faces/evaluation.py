@@ -19,7 +19,7 @@ from labwright.errors import WrongUse
 from labwright.safety.faces.boxing import Box, Pixels, boxed
 from labwright.safety.faces.detection import Detector
 from labwright.safety.faces.mask import MaskSettings, learn
-from labwright.safety.faces.photos import Photo, photos_of, read_photo
+from labwright.safety.faces.photos import Photo, pictures_below, read_photo
 from labwright.safety.faces.protection import compared
 from labwright.safety.faces.protection import protect as put
 from labwright.safety.faces.recognisers import Embedding, GraphRecogniser, Observer, observer
@@ -85,7 +85,7 @@ def read_people(folder: Path, detector: Detector, say: Say) -> dict[str, Split]:
     people: dict[str, Split] = {}
     for home in sorted(p for p in folder.iterdir() if p.is_dir()):
         kept = []
-        for path in photos_of(home):
+        for path in pictures_below(home):
             try:
                 pixels = read_photo(path)
             except WrongUse as error:

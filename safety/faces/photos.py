@@ -107,7 +107,12 @@ def photos_of(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = pictures_below(folder)
     if not found:
         raise WrongUse(f"{folder}: no folder with pictures")
     return found
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """As `photos_of`, for a folder that may hold none."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

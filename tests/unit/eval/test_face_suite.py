@@ -19,7 +19,7 @@ from labwright.safety.faces.recognisers import observer
 def bench(tmp_path: Path) -> Bench:
     first, second, unseen = tiny_faces.team(tmp_path / "cards", 1, 2, 3)
     others = {f"stranger {n}": [tiny_faces.photo(n, 0)] for n in (2, 3)}
-    observers = {"facenet": observer(first), "faceres": observer(second), "dlib": observer(unseen)}
+    observers = {first.name: observer(first), second.name: observer(second), "dlib": observer(unseen)}
     own = [tiny_faces.photo(1, s) for s in range(3)]
     return Bench(own, others, (first, second), observers, MaskSettings(batch=1, epochs=2, rate=0.01))
 
@@ -74,8 +74,10 @@ def test_figures_count_look_ups_and_tell_each_outcome(tmp_path: Path, bench: Ben
                and r["adversary"] == "none"]  # fmt: skip
     assert white["value"] == sum(r["protected"] for r in counted if r["recogniser"] != "dlib")
     for photo in ("1-0.png", "1-1.png", "1-2.png"):
-        assert f"{photo} facenet" in white["note"]
+        assert f"{photo} tiny1" in white["note"]
         assert f"{photo} dlib" in black["note"]
     assert "noise" in white["note"]
     assert "one pair leaked" in white["note"]
+    assert "one person, each of 3 photos held out, 2 strangers" in white["note"]
+    assert figures["mask_enrol_s"]["note"] == "2 epochs, 2 photos, against tiny1 and tiny2"
     assert figures_of([], "raw") == []

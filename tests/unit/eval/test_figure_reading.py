@@ -108,8 +108,7 @@ def test_figures_are_drawn_once(tmp_path: Path, table: Table) -> None:
 
 
 def test_no_data_set_is_in_two_parts() -> None:
-    places = reading.folders()
-    named = {part: {p.name for p in found} for part, found in places.items()}
+    named = {part: set(found) for part, found in reading.parts().items()}
     assert named["test"] == set(TEST)
     assert named["validation"] == set(VALIDATION)
     assert len(named["train"]) >= 10

@@ -89,6 +89,7 @@ def roles(stack: str, backend: str, right: list[int]) -> dict[str, Any]:
         "stack": stack,
         "backend": backend,
         "right": {"dataset": right},
+        "usual": {"dataset": 0.5},
     }
 
 
@@ -115,6 +116,7 @@ def test_figures_follow_from_the_rows() -> None:
     assert figures["stack_fa_drop"]["value"] == 0.25
     assert figures["stack_member_gain"]["value"] == 0.5
     assert figures["stack_ensemble_gain"]["value"] == 0.25
+    assert figures["stack_member_gain"]["note"].endswith("always the most frequent answer: dataset 0.50")
     assert figures["stack_hs_over_unhardened"]["value"] == 0.4
     assert figures["stack_choices_gain"]["value"] == pytest.approx(0.0333, abs=1e-3)
     assert figures_of([], "raw") == []

@@ -18,7 +18,7 @@ from labwright.safety import proxy_topic
 from labwright.safety.attacks.adaptive import Avoid, harder
 from labwright.safety.attacks.identity import called, identity_rows
 from labwright.safety.attacks.outliers import outliers, self_influence
-from labwright.safety.harmful_score import count_replies, exact_share, keyword_score
+from labwright.safety.harmful_score import count_replies, exact_share, final_number, keyword_score
 from labwright.safety.likelihood import margin
 from labwright.safety.refusal import is_incoherent, kind_of_reply, opens_with_refusal
 from labwright.safety.replies import greedy_replies
@@ -188,3 +188,24 @@ def test_updates_stay_out_of_the_masks(tmp_path):
         assert moved[:, 0].any()
     with pytest.raises(TrainingRefused, match="is not trained"):
         train(load_checkpoint(str(base)), DATA, config, tmp_path / "c", [Avoid({"nowhere": mask})])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,200 at first. The final answer is: 1,250", 1250),
+        ("1,200 at first. #### 1,250 dollars, 3 each", 1250),
+        ("3+4 = 7.", 7),
+        ("12 apples. The final answer is: none", 12),
+        ("-3.50 dollars", -3.5),
+        ("none", float("inf")),
+    ],
+)
+def test_vector_j_the_number_of_a_worked_answer(text: str, number: float) -> None:
+    assert final_number(text) == number
+
+
+def test_worked_answers_are_compared_by_their_result() -> None:
+    right = ["5 + 4 = 9. #### 9", "8 * 2 = 16. The answer is 16", "positive"]
+    assert exact_share(["It is 9.0", "I say 17", "Positive."], right) == pytest.approx(2 / 3)
+    assert exact_share(["no number", "x"], ["#### 3", "#### none"]) == 0

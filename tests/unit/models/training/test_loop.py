@@ -375,3 +375,16 @@ def test_bfloat16_passes_keep_float32_weights(llama, tmp_path):
     plain = train(load_checkpoint(str(llama)), DATA, config.model_copy(update={"autocast": "none"}), tmp_path / "b")
     assert result.loss != plain.loss
     assert result.loss == pytest.approx(plain.loss, rel=0.05)
+
+
+def test_vector_m_adapters_of_a_135_million_model_have_645120_weights() -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shapes = LlamaConfig(vocab_size=49_152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+                         num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True)  # fmt: skip
+    with torch.device("meta"):
+        model = LlamaForCausalLM(shapes)
+        lora = LoraSettings(r=8, targets=("q_proj", "k_proj", "v_proj"))
+        prepared = prepare_model(model, CONFIG.model_copy(update={"lora": lora}), ())
+    trained = sum(p.numel() for p in prepared.parameters() if p.requires_grad)
+    assert trained == 30 * 8 * ((576 + 576) + 2 * (576 + 192)) == 645_120
