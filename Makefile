@@ -24,8 +24,8 @@ demo: venv engine image models  ## A real objective through all five agents, to 
 test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, types, unit and integration tests
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -q -n 2 tests/unit --ignore tests/unit/tools/analysis -m "not ($(ALONE))"
 	$(REQUIRED) $(VENV)/bin/pytest -q tests/unit --ignore tests/unit/tools/analysis -m "$(ALONE)"
-	$(REQUIRED) $(VENV)/bin/pytest -q -n 2 --dist loadgroup tests/integration -m "not alone"
-	$(REQUIRED) $(VENV)/bin/pytest -q tests/integration -m alone
+	$(REQUIRED) $(VENV)/bin/pytest -q -n 2 --dist loadgroup --durations 20 tests/integration -m "not alone"
+	$(REQUIRED) $(VENV)/bin/pytest -q --durations 10 tests/integration -m alone
 	$(LABWRIGHT) bench verify run
 	$(LABWRIGHT) bench verify judges
 	$(LABWRIGHT) bench verify sandbox
@@ -116,7 +116,7 @@ bench-safety-real: models-test  ## The same on a model of 135 million weights, a
 	$(LABWRIGHT) bench publish
 
 # Needs Chromium too (apt-get install chromium).
-bench-web: venv-dev  ## The web page, measured; writes docs/benchmarks/web.json
+bench-web: venv-dev engine image models-test  ## The web page, measured; writes docs/benchmarks/web.json
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench web --json > docs/benchmarks/web.json.new
 	mv docs/benchmarks/web.json.new docs/benchmarks/web.json

@@ -17,6 +17,7 @@ GOALS: Mapping[str, tuple[str, float]] = {
     "overhead_share": ("<=", 0.05),
     "checkpoint_max_kib": ("<=", 64),
     "calls_repeated_after_kill": ("<=", 0),
+    "drive_steps_failed": ("<=", 0),
     "vectors_max_error": ("<=", 1e-6),
     "bootstrap_10k_s": ("<=", 10),
     "damage_spearman_max": ("<=", -0.9),

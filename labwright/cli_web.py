@@ -18,7 +18,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 RoleOf = Annotated[str, typer.Option("--role", help="reader, reviewer or owner.")]
 RUNS = Path("runs")
-ALL_PARTS = "load,browser,api,kills"
+ALL_PARTS = "load,browser,api,kills,drive"
 
 
 def serve(
@@ -149,14 +149,12 @@ def _password() -> str:
 
 
 def bench_web(
-    parts: Annotated[
-        str, typer.Option(help="Any of load, browser, api, kills.", metavar="A,B")
-    ] = "load,browser,api,kills",
+    parts: Annotated[str, typer.Option(help="Any of load, browser, api, kills, drive.", metavar="A,B")] = ALL_PARTS,
     quick: Annotated[bool, typer.Option("--quick", help="60 runs, 10 streams, 3 kills.")] = False,
     pictures: Annotated[Path | None, typer.Option(help="Folder for pictures of the pages.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the web page: times, memory, accessibility, hostile texts, generated requests, kills."""
+    """Measure the page: times, memory, accessibility, hostile texts, generated requests, kills, a way through it."""
     from labwright.models.extras import require
 
     require("web", "labwright bench web")

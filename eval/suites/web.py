@@ -1,4 +1,4 @@
-"""`labwright bench web`: times, memory, accessibility, hostile texts, generated requests, kills."""
+"""`labwright bench web`: times, memory, accessibility, hostile texts, generated requests, kills, and a way through it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labwright.eval.suites import web_api, web_browser, web_kills, web_load
+from labwright.eval.suites import web_api, web_browser, web_drive, web_kills, web_load
 from labwright.eval.suites.document import document
 from labwright.eval.suites.parts import command, refuse_unknown
 from labwright.eval.suites.rows import Rows
@@ -19,7 +19,7 @@ from labwright.eval.suites.web_folder import Folder, fill
 from labwright.eval.suites.web_payloads import payloads
 from labwright.eval.suites.web_server import Server, served
 
-PARTS = ("load", "browser", "api", "kills")
+PARTS = ("load", "browser", "api", "kills", "drive")
 RUNS, VIEWERS, TIMES, KILLS, EXAMPLES = 500, 50, 60, 20, 60
 QUICK_RUNS, QUICK_VIEWERS, QUICK_TIMES, QUICK_KILLS, QUICK_EXAMPLES = 60, 10, 10, 3, 5
 
@@ -69,8 +69,17 @@ def measure(parts: Sequence[str], *, quick: bool, pictures: Path | None, say: Sa
 
 
 def _kinds(parts: Sequence[str]) -> set[str]:
-    of = {"load": ("page", "memory", "folder"), "browser": ("view", "payloads"), "api": ("api",), "kills": ("kill",)}
-    return {kind for part in parts for kind in of[part]}
+    return {kind for part in parts for kind in _KINDS[part]}
+
+
+_KINDS = {
+    "load": ("page", "memory", "folder"),
+    "browser": ("view", "payloads"),
+    "api": ("api",),
+    "kills": ("kill",),
+    "drive": ("drive", "drive_view"),
+}
+"""Part to the rows that it leaves."""
 
 
 def _load(at: _At) -> None:
@@ -97,4 +106,14 @@ def _kills(at: _At) -> None:
     web_kills.measure(at.server, at.folder, QUICK_KILLS if at.quick else KILLS, at.rows.add, at.say)
 
 
-_MEASURES: dict[str, Callable[[_At], None]] = {"load": _load, "browser": _browser, "api": _api, "kills": _kills}
+def _drive(at: _At) -> None:
+    web_drive.measure(at.rows.add, pictures=at.pictures, say=at.say)
+
+
+_MEASURES: dict[str, Callable[[_At], None]] = {
+    "load": _load,
+    "browser": _browser,
+    "api": _api,
+    "kills": _kills,
+    "drive": _drive,
+}

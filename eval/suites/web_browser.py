@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,23 +86,44 @@ def _view(browser: Browser, server: Server, what: tuple[str, str, str], pictures
     page.on("pageerror", lambda e: console.append(str(e)))
     page.on("request", lambda r: None if r.url.startswith(own) else outside.append(r.url))
     page.goto(address, wait_until="load")
-    page.wait_for_timeout(SETTLE_MS)
+    found = watched(page, pictures / f"{name.replace(' ', '-')}-{size}.png" if pictures is not None else None)
     timing = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
-    ran = bool(page.evaluate("window.__ran === 1"))
-    wider = int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
-    if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=pictures / f"{name.replace(' ', '-')}-{size}.png")
-    violations = _axe(page)
     context.close()
+    return {"load_ms": round(float(timing), 1), **found, "console": console, "outside": outside}
+
+
+def watched(page: Page, picture: Path | None) -> dict[str, Any]:
+    """What is wrong with a page as it stands: accessibility, a hostile text that ran, pixels wider than its window."""
+    page.wait_for_timeout(SETTLE_MS)
+    if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=picture)
     return {
-        "load_ms": round(float(timing), 1),
-        "axe": violations,
-        "console": console,
-        "outside": outside,
-        "ran": ran,
-        "wider_px": max(0, wider),
+        "ran": bool(page.evaluate("window.__ran === 1")),
+        "wider_px": max(0, int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))),
+        "axe": _axe(page),
     }
+
+
+@contextmanager
+def launched(server: Server) -> Iterator[Page]:
+    """A page of a new Chromium, with the owner's session.
+
+    Raises:
+        SomethingMissing: browser or driver is not there.
+    """
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"] * (os.geteuid() == 0))
+        width, height, scheme = SIZES["wide"]
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, base_url=server.address
+        )
+        context.add_cookies([{"name": n, "value": v, "url": server.address} for n, v in server.cookies.items()])
+        yield context.new_page()
+        browser.close()
 
 
 def _axe(page: Page) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from labwright.eval.suites.figures import Row, figure
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    made = [*_pages(rows), *_browser(rows), *_api(rows), *_kills(rows)]
+    made = [*_pages(rows), *_browser(rows), *_api(rows), *_kills(rows), *_drive(rows)]
     return [{**one, "raw": raw} for one in made]
 
 
@@ -49,7 +49,7 @@ def _pages(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _browser(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    views = _of(rows, "view")
+    views = [*_of(rows, "view"), *_of(rows, "drive_view")]
     if not views:
         return []
     found = []
@@ -77,6 +77,17 @@ def _browser(rows: Sequence[Row]) -> list[dict[str, Any]]:
         note = f"pages on which one of {payloads[0]['count']} hostile texts ran"
         found.append(figure("payloads_run", sum(row["ran"] for row in hostile), "pages", len(hostile), note=note))
     return found
+
+
+def _drive(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    steps = _of(rows, "drive")
+    if not steps:
+        return []
+    each = ", ".join(
+        f"{row['name']} {row['seconds']:.0f} s" + f" FAILED: {row['fault']}" * (not row["done"]) for row in steps
+    )
+    note = f"in Chromium, from the form to the archive, on a run with SmolLM2-135M and the engine: {each}"
+    return [figure("drive_steps_failed", sum(not row["done"] for row in steps), "steps", len(steps), note=note)]
 
 
 def _api(rows: Sequence[Row]) -> list[dict[str, Any]]:

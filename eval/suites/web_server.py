@@ -23,8 +23,17 @@ START_S = 120.0
 class Server:
     """One server over a folder of runs; it can be killed and started again."""
 
-    def __init__(self, runs: Path, port: int = 0) -> None:
+    def __init__(self, runs: Path, port: int = 0, *, config: Path | None = None, engine: bool = False) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            runs: folder of the run folders.
+            port: to listen on; 0 takes a free one.
+            config: labwright.toml of the runs.
+            engine: whether runs find the engine; without it what is asked for is kept and shown, not carried out.
+        """
         self.runs, self.port = runs, port
+        self._config, self._engine = config, engine
         self.process: subprocess.Popen[str] | None = None
         self.cookies: dict[str, str] = {}
 
@@ -35,8 +44,10 @@ class Server:
             RunFailed: it does not answer within two minutes.
         """
         command = [sys.executable, "-m", "labwright.cli", "serve", "--out", str(self.runs), "--port", str(self.port)]
-        # No engine: what is asked for here must be kept and shown, not carried out.
-        variables = {**os.environ, "DOCKER_HOST": f"unix://{self.runs}/no-engine.sock"}
+        command += ["--config", str(self._config)] if self._config is not None else []
+        variables = {**os.environ}
+        if not self._engine:
+            variables["DOCKER_HOST"] = f"unix://{self.runs}/no-engine.sock"
         self.process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=variables
         )
