@@ -22,6 +22,7 @@ GOALS: Mapping[str, tuple[str, float]] = {
     "bootstrap_10k_s": ("<=", 10),
     "damage_spearman_max": ("<=", -0.9),
     "damage_judge_spearman_max": ("<=", -0.9),
+    "quality_judge_spearman_max": ("<=", -0.9),
     "damage_crosstalk_max": ("<=", 0.3),
     "attacks_total": (">=", 40),
     "attacks_held_share": (">=", 1.0),

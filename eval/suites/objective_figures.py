@@ -31,7 +31,7 @@ from labwright.eval.suites.objective_comparison import (
     share_of,
     tool_calls,
 )
-from labwright.eval.suites.objective_judging import with_judgements
+from labwright.eval.suites.objective_judging import ORDERS, judges_of, with_judgements, worst_order
 from labwright.workflows.baselines import COMPARED
 
 WHOLE_ONLY = ("level3_macro_gold", "best_baseline_level3", "level3_over_best_baseline", "baseline_tool_calls_valid_min")
@@ -41,7 +41,7 @@ GAINS = {"ratio_of_means": gain_ratio_of_means, "mean_of_ratios": gain_mean_of_r
 
 def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
     """Every figure that the rows can carry; one that was not measured is absent."""
-    makers = (_macros, _best_baseline, _gains, _tool_calls, _ends_of_the_scale, _ray_speedup, _ray_kills)
+    makers = (_macros, _best_baseline, _gains, _judges, _tool_calls, _ends_of_the_scale, _ray_speedup, _ray_kills)
     scored = with_judgements(rows)
     made = [one for make in makers for one in make(scored)]
     left, planned = missing_cells(scored)
@@ -132,6 +132,21 @@ def _gains(rows: Sequence[Row]) -> list[dict[str, Any]]:
             value, interval = relative_gain(ours, base, gain, RESAMPLES)
             made.append(figure(prefix + name, value, "relative", len(ours), **_ends(interval), note=note))
     return made
+
+
+def _judges(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """How the judges that were shown known damage order it; the best one speaks."""
+    tested = {judge: found for judge in judges_of(rows) if (found := worst_order(rows, judge)) is not None}
+    if not tested:
+        return []
+    best = min(tested, key=lambda judge: tested[judge][0])
+    each = "; ".join(
+        f"{judge}: " + ", ".join(f"{kind} {rho:.2f}" for kind, rho in found[1].items())
+        for judge, found in tested.items()
+    )
+    protocols = len({r["protocol"] for r in rows if r["kind"] == "judge_damage" and r["judge"] == best})
+    note = f"rank correlation of damage and score, worst kind; a judge is believed from {ORDERS:g} on. {each}"
+    return [figure("quality_judge_spearman_max", tested[best][0], "rho", protocols, note=note)]
 
 
 def _columns(by_objective: Mapping[str, Sequence[float]]) -> list[float]:

@@ -144,3 +144,15 @@ def test_nobody_judges_protocols_that_it_wrote(tmp_path):
     rows.put(CELL)
     with pytest.raises(WrongUse, match="--judge author: it wrote"):
         measure_judge(rows, "author", Config(), lambda text: None, lambda: True)
+
+
+def test_how_a_judge_orders_damage_is_a_figure_whether_it_is_believed_or_not():
+    from labwright.eval.suites.objective_figures import figures_of
+
+    rows = [*damage_rows("blind", 0.0), *damage_rows("good", 2.0)]
+    (found,) = [f for f in figures_of(rows, "raw") if f["name"] == "quality_judge_spearman_max"]
+    assert (found["value"], found["n"]) == (-1.0, 2)
+    assert "blind: steps_dropped 0.00" in found["note"]
+    (blind,) = [f for f in figures_of(damage_rows("blind", 0.0), "raw") if f["name"] == "quality_judge_spearman_max"]
+    assert blind["value"] == 0
+    assert not figures_of(damage_rows("one", 2.0, kinds=["steps_dropped"]), "raw")
