@@ -170,7 +170,7 @@ def _edit(drive: Drive) -> None:
     card.get_by_role("button", name="Save as version 2").click()
     page.get_by_text(TITLE).first.wait_for()
     drive.goes("/versions")
-    page.get_by_text(TITLE).first.wait_for()
+    page.locator("ins").first.wait_for()
 
 
 def _results(drive: Drive) -> None:

@@ -117,3 +117,53 @@ def test_rows_of_a_suite_that_is_none(tmp_path, suite):
     (tmp_path / "raw").mkdir()
     (tmp_path / "secret.jsonl").write_text("{}\n")
     assert list(rows(tmp_path / "raw", suite)) == []
+
+
+def test_a_way_that_broke_off_is_told_with_the_step_and_its_views_count():
+    view = {"ran": False, "wider_px": 0, "axe": [], "console": [], "outside": []}
+    rows = [
+        {"kind": "drive", "name": "submit", "done": True, "seconds": 3.0, "fault": ""},
+        {
+            "kind": "drive",
+            "name": "watch",
+            "done": False,
+            "seconds": 20.0,
+            "fault": "AssertionError: the graph is not drawn",
+        },
+        {"kind": "drive_view", "name": "submit:wide", **view},
+        {
+            "kind": "drive_view",
+            "name": "watch:phone",
+            **view,
+            "console": ["x is undefined"],
+            "axe": [{"rule": "label"}],
+        },
+    ]
+    figures = {f["name"]: f for f in figures_of(rows, "raw")}
+    assert (figures["drive_steps_failed"]["value"], figures["drive_steps_failed"]["n"]) == (1, 2)
+    assert "watch 20 s FAILED: AssertionError: the graph is not drawn" in figures["drive_steps_failed"]["note"]
+    assert figures["console_errors"]["value"] == figures["axe_serious"]["value"] == 1
+    assert figures["console_errors"]["n"] == 2
+
+
+def test_steps_are_done_in_order_until_one_fails(tmp_path, monkeypatch):
+    from labwright.eval.suites import web_drive
+
+    monkeypatch.setattr(web_drive, "watched", lambda page, picture: {"axe": []})
+    page = type("Page", (), {"set_viewport_size": lambda self, size: None})()
+    rows: list[tuple] = []
+    drive = web_drive.Drive(page, None, lambda *row: rows.append(row), lambda text: None, None, tmp_path)
+    drive.console.append("an error of the first step")
+    assert drive.does("first", lambda d: None)
+
+    def wrong(d):
+        raise AssertionError("nothing there")
+
+    assert not drive.does("second", wrong)
+    told = {name: facts for kind, name, facts in rows if kind == "drive"}
+    assert [told[n]["done"] for n in ("first", "second")] == [True, False]
+    assert told["second"]["fault"] == "AssertionError: nothing there"
+    views = {name: facts for kind, name, facts in rows if kind == "drive_view"}
+    assert views["first:wide"]["console"] == ["an error of the first step"]
+    assert views["second:phone"]["console"] == []
+    assert next(iter(web_drive.STEPS)) == "submit"
