@@ -238,7 +238,7 @@ def _approve(drive: Drive) -> None:
 
 def _history(drive: Drive) -> None:
     drive.goes("/history")
-    for word in ("approved", "edited"):
+    for word in ("approve, version 2", "edit, version 2"):
         drive.page.get_by_text(word).first.wait_for()
 
 
