@@ -245,13 +245,18 @@ def gate(
 ) -> None:
     """Do with pictures what a run does with those that are given to it: refuse them, mask them, or let them through."""
     from labwright.config import load_config
+    from labwright.errors import WrongUse
     from labwright.workflows.pictures import given
 
     with Screen() as screen:
         found = given(images, load_config(config), screen.download)
     out.mkdir(parents=True, exist_ok=True)
     for picture, png in found:
-        (out / f"{picture.id}.png").write_bytes(png)
+        try:
+            with (out / f"{picture.id}.png").open("xb") as file:
+                file.write(png)
+        except FileExistsError as error:
+            raise WrongUse(f"{out / picture.id}.png: is there already, and is not overwritten") from error
     if as_json:
         emit([picture.model_dump(mode="json") for picture, _ in found])
     else:

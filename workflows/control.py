@@ -18,6 +18,7 @@ from labwright.models.ask import Session
 from labwright.models.calls import Allowance, Budget, CallLog
 from labwright.models.weights import Progress, silent
 from labwright.safety.objective import check_form, judge_harm
+from labwright.safety.picture_gate import CLOSED
 from labwright.store import RunStore, now
 from labwright.workflows.baselines import RUN_WHILE_DECIDING, Workflow, played
 from labwright.workflows.data import allowed_cards
@@ -289,14 +290,15 @@ def _materials(store: RunStore, config: Config, options: Options, equipment: _Eq
     sessions: dict[Role, Session | None] = dict.fromkeys(ROLES)
     if equipment.backends is not None:
         sessions = {role: equipment.backends.session(role, log, options.seed) for role in ROLES}
+    eyes = equipment.backends.eyes_session(log, options.seed) if equipment.backends is not None else None
     return Materials(
         objective=store.record().objective,
         config=config,
         store=store,
         log=log,
         sessions=played(options.workflow, sessions),
-        eyes=equipment.backends.eyes_session(log, options.seed) if equipment.backends is not None else None,
-        gate=gate_of(config.figures, options.progress),
+        eyes=eyes,
+        gate=CLOSED if eyes is None else gate_of(config.figures, options.progress),
         encode=encode,
         sources=open_sources(config.literature.sources, encode, config.index, log.note),
         check_retractions=lambda papers: check_retractions(papers, config.literature.sources, log.note),

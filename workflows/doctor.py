@@ -41,7 +41,18 @@ def lacking(config: Config, workflow: str) -> list[dict[str, Any]]:
         if config.figures.backend:
             backends[config.figures.backend] = config.table_of(config.figures.backend)
         found += [entry for name, table in backends.items() for entry in _backend(name, table)]
+    found += _eyes(config)
     return [entry for entry in found if entry["state"] != "ok"]
+
+
+def _eyes(config: Config) -> list[dict[str, Any]]:
+    """What pictures from outside need before the model that reads figures may see them."""
+    from labwright.models.extras import absent_of
+
+    if not config.figures.backend or config.figures.faces == "allow" or not absent_of("faces"):
+        return []
+    told = "pictures from outside are refused, for faces cannot be looked for; pip install 'labwright[faces]'"
+    return [_entry("faces in pictures", "absent", told)]
 
 
 def _backend(name: str, table: BackendConfig) -> list[dict[str, Any]]:

@@ -173,6 +173,8 @@ def test_the_gate_of_a_run_can_be_tried_on_files(tmp_path: Path, photos: Path) -
     (row,) = json.loads(labwright(*given, "--json"))
     assert (row["name"], row["verdict"], row["faces"]) == ("dark.png", "passed", 0)
     assert read_photo(tmp_path / "seen" / f"{row['id']}.png").shape == (60, 60, 3)
+    with pytest.raises(LabwrightError, match="is not overwritten"):
+        labwright(*given)
     with pytest.raises(LabwrightError, match=r"0\.png: refused: a face in it"):
         labwright(*given[:2], photos / "0.png", *given[2:])
 

@@ -259,3 +259,16 @@ def test_pictures_are_listed_as_plain_json(m: Any) -> None:
     look({"read": [a_paper(m)]}, m=m)
     first = json.loads((m.store.folder / "pictures.json").read_text())[0]
     assert (first["legend"], first["fields"][0]["truth"]) == (FIGURES[0].legend, "")
+
+
+def test_what_a_run_would_lack_names_the_detectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    from labwright.models import extras
+    from labwright.workflows.doctor import lacking
+
+    config = Config.model_validate(
+        {"backends": {"eyes": {"kind": "scripted", "script": __file__}}, "figures": {"backend": "eyes"}}
+    )
+    monkeypatch.setattr(extras, "absent_of", lambda extra: ["dlib"] if extra == "faces" else [])
+    assert any(e["part"] == "faces in pictures" for e in lacking(config, "labwright"))
+    allowed = config.model_copy(update={"figures": SEEING})
+    assert not any(e["part"] == "faces in pictures" for e in lacking(allowed, "labwright"))
