@@ -18,7 +18,7 @@ from labwright.tools.local_corpus import corpus_names
 from labwright.web.desk import Desk, desk_of, must_be, own_form, visitor_of
 from labwright.web.forms import number, whole_number
 from labwright.web.pages import page
-from labwright.web.uploads import ACCEPTED, MOST_FILES, keep_uploads
+from labwright.web.uploads import ACCEPTED, MOST_FILES, UPLOADED, keep_uploads
 from labwright.workflows import control
 from labwright.workflows.baselines import COMPARED, RUN_WHILE_DECIDING, Workflow
 from labwright.workflows.doctor import lacking
@@ -61,7 +61,8 @@ def _form(request: Request, given: dict[str, Any], why: str = "", code: int = 20
         "backends": list(dict.fromkeys([*config.backends, "embedded"])),
         "roles": {role: config.backend_of(role)[0] for role in ROLES},
         "models": {name: table.model for name, table in config.backends.items()},
-        "sources": [*BUILT_IN, *corpus_names(corpora_dir())],
+        # What somebody uploaded is for the run that it was uploaded with.
+        "sources": [*BUILT_IN, *(n for n in corpus_names(corpora_dir()) if not n.startswith(UPLOADED))],
         "chosen": given.get("sources") or config.literature.sources,
         "cards": [card for card in all_cards() if not card["source"].get("named_only")],
         "budget": config.budget,

@@ -34,6 +34,8 @@ PICTURES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 CARDS: Final = (".yaml", ".yml")
 ACCEPTED: Final = (*DOCUMENTS, *CARDS, *TABLES, *PICTURES)
 MOST_FILES: Final = 20
+UPLOADED: Final = "upload-"
+"""Begins the names of corpora that were uploaded; what follows cannot be guessed."""
 WALL_S: Final = 180.0
 MEMORY_BYTES: Final = 4 * 2**30
 CPU_S: Final = 150
@@ -73,7 +75,7 @@ def keep_uploads(files: Sequence[UploadFile], most_bytes: int, config: Path | No
     if len(files) > MOST_FILES:
         raise WrongUse(f"{len(files)} files; at most {MOST_FILES} are taken at a time")
     token = secrets.token_hex(5)
-    name = f"upload-{token}"
+    name = f"{UPLOADED}{token}"
     with tempfile.TemporaryDirectory(prefix="labwright-upload-") as scratch:
         paths = [_written(file, number, Path(scratch)) for number, file in enumerate(files)]
         if sum(path.stat().st_size for path in paths) > most_bytes:

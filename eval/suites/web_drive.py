@@ -6,6 +6,7 @@ console, requests, and a picture where one is wanted.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 import zipfile
@@ -18,6 +19,8 @@ import httpx
 
 from labwright.eval.suites.web_browser import SIZES, launched, watched
 from labwright.eval.suites.web_server import Server
+from labwright.tools.local_corpus import corpus_names
+from labwright.workflows.literature_sources import corpora_dir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -123,6 +126,7 @@ def measure(add: Callable[..., Any], *, pictures: Path | None, say: Callable[[st
     with tempfile.TemporaryDirectory(prefix="labwright-drive-") as scratch:
         folder = Path(scratch)
         (folder / "labwright.toml").write_text(CONFIG, encoding="utf-8")
+        before = set(corpus_names(corpora_dir()))
         server = Server(folder / "runs", config=folder / "labwright.toml", engine=True)
         server.start()
         try:
@@ -138,6 +142,8 @@ def measure(add: Callable[..., Any], *, pictures: Path | None, say: Callable[[st
                         break
         finally:
             server.stop()
+            for name in set(corpus_names(corpora_dir())) - before:  # what the drive uploaded is nobody's
+                shutil.rmtree(corpora_dir() / name, ignore_errors=True)
 
 
 def _submit(drive: Drive) -> None:

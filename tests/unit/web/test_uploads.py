@@ -100,3 +100,11 @@ def test_pictures_of_an_uploaded_pdf_are_there_when_the_run_asks_for_them(tmp_pa
 def test_tables_come_with_a_card(files: dict[str, bytes], message: str) -> None:
     with pytest.raises(WrongUse, match=message):
         keep_uploads([upload(name, content) for name, content in files.items()], 2**20)
+
+
+def test_what_somebody_uploaded_is_offered_to_nobody_else(client) -> None:
+    for name in ("upload-0123456789", "mine"):
+        (corpora_dir() / name).mkdir(parents=True)
+    page = client.get("/new").text
+    assert 'value="mine"' in page
+    assert "upload-0123456789" not in page
