@@ -13,8 +13,8 @@ from labwright.safety.faces.boxing import LEAST, Box, Pixels
 SAME = 0.3
 """Two boxes with this much in common are one face."""
 LEAST_SCORE = 0.3
-"""Of a frontal face by gradients: from 0 on they take 6 of 70 plots of labwright's analyses for faces, from 0.3 on none,
-and the faces of six public photos score 0.37 and more."""
+"""Of a frontal face by gradients. From 0 on they take 6 of 70 plots of labwright's analyses for faces, from 0.3 on
+none; the faces of six public photos score 0.37 and more."""
 LONGEST = 1600
 """Longer sides are shrunk to it before the nets look; a face of 30 pixels in 1,600 is the smallest that counts."""
 
