@@ -9,7 +9,7 @@ import typer
 
 def bench_vision(
     parts: Annotated[
-        str, typer.Option(metavar="A,B", help="Any of steering, overhead, faces, figures; empty for all.")
+        str, typer.Option(metavar="A,B", help="Any of steering, overhead, faces, figures, real; empty for all.")
     ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="One seed, few pairs of times.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,

@@ -1,6 +1,6 @@
 """A small model that sees, made of parts that install from packages, taught to read figures and measured on other data sets.
 
-The tower is EfficientNet-Lite0, the language model SmolLM2-135M; the connector is trained whole, the language model by
+The tower is EfficientNet-Lite0, the language model SmolLM2-135M after harmless alignment; the connector is trained whole, the language model by
 adapters, on one question about each of some five thousand figures. Every test figure is asked all six questions, with the
 image and its legend, and with the legend alone.
 """
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 TRAIN_EACH, VALIDATION_EACH, TEST_EACH = 420, 30, 50
-BASE = "smollm2-135m-instruct"
+ALIGNED = "harmless"
+"""Which of the alignments of the benchmark of fusions is given eyes."""
 FENCE = "figure"
 
 
@@ -98,6 +99,11 @@ def _figures() -> Path:
     return cache_dir() / "bench" / "vision" / "figures"
 
 
+def path_of(plot: Plot) -> Path:
+    """File of a figure that was drawn."""
+    return _figures() / f"{plot.id}.png"
+
+
 def picture(name: str) -> Any:
     """The figure of an example, RGB; an example is named `PLOT:FIELD`."""
     from PIL import Image
@@ -134,17 +140,11 @@ def measure(rows: Rows, say: Say, size: Size = Size(), *, made: Path | None = No
         size: of everything.
         made: an assembled model to train, in place of the one of packages.
     """
-    home = cache_dir() / "bench" / "vision"
     places = folders()
-    train = drawn("training", places["train"], size.train, say)
     test = drawn("test", places["test"], size.test, say)
     if all(rows.has("figure_read", plot.id) for plot in test):
         return
-    validation = drawn("validation", places["validation"], size.validation, say)
-    assembled = made or _assembled(home, say)
-    trained = home / f"seeing-{_lesson(assembled, [*train, *validation], size)}"
-    if not (trained / "training.json").is_file():
-        _train(assembled, train, validation, trained, (size, rows, say))
+    trained, train = seeing(rows, say, size, places, made=made)
     chat = _opened(trained)
     usual = usual_answers(train)
     for number, plot in enumerate(test, 1):
@@ -155,16 +155,40 @@ def measure(rows: Rows, say: Say, size: Size = Size(), *, made: Path | None = No
                            "read": read(chat, plot, usual)})  # fmt: skip
 
 
+def seeing(
+    rows: Rows, say: Say, size: Size, places: dict[str, list[Path]], *, made: Path | None = None
+) -> tuple[Path, list[Plot]]:
+    """The model that was taught to read figures, taught now where it was not, and the figures that taught it.
+
+    Args:
+        rows: get what the training came to.
+        say: shows progress.
+        size: of the lesson.
+        places: of :func:`folders`.
+        made: as for :func:`measure`.
+    """
+    home = cache_dir() / "bench" / "vision"
+    train = drawn("training", places["train"], size.train, say)
+    validation = drawn("validation", places["validation"], size.validation, say)
+    assembled = made or _assembled(home, say)
+    trained = home / f"seeing-{_lesson(assembled, [*train, *validation], size)}"
+    if not (trained / "training.json").is_file():
+        _train(assembled, train, validation, trained, (size, rows, say))
+    return trained, train
+
+
 def _assembled(home: Path, say: Say) -> Path:
-    """Tower, random connector and language model as one folder."""
+    """Tower, random connector and a language model that learned to refuse, as one folder."""
+    from labwright.eval.suites.fusion_models import Plan, Work, ensure
     from labwright.models.checkpoints import load_checkpoint
     from labwright.models.eyes import assemble, load_eyes
 
-    folder = home / "assembled"
+    base = ensure(Work(Plan(), 0, say), ALIGNED)
+    folder = home / f"assembled-{base.parent.name}"
     if not (folder / "processor_config.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        say(f"EfficientNet-Lite0, a connector, {BASE}")
-        assemble(load_checkpoint(BASE), load_eyes(), folder)
+        say(f"EfficientNet-Lite0, a connector, {Plan().base} after {ALIGNED} alignment")
+        assemble(load_checkpoint(str(base)), load_eyes(), folder)
     return folder
 
 
@@ -218,7 +242,7 @@ def read(chat: VisionChat, plot: Plot, usual: dict[str, str]) -> dict[str, dict[
 
     Guessing takes the usual answer where it is an option, and is right once in so many options where it is not.
     """
-    image = (_figures() / f"{plot.id}.png").read_bytes()
+    image = path_of(plot).read_bytes()
     found = {}
     for field in plot.fields():
         right = plot.truth()[field.name]
@@ -230,6 +254,12 @@ def read(chat: VisionChat, plot: Plot, usual: dict[str, str]) -> dict[str, dict[
             "guess": round(guess, 4),
         }
     return found
+
+
+def reads_kind(chat: VisionChat, plot: Plot) -> bool:
+    """Whether the kind of a figure is read rightly from its image."""
+    field = next(f for f in plot.fields() if f.name == "kind")
+    return _answer(chat, plot, field, (path_of(plot).read_bytes(),)) == plot.truth()["kind"]
 
 
 def _answer(chat: VisionChat, plot: Plot, field: Field, images: Sequence[bytes]) -> str:

@@ -2,7 +2,7 @@
 
 Parts: `steering`, refusals undone by an image and restored in a made-up world; `overhead`, what steering costs at a
 real model's shapes; `faces`, masks against recognition on the few photos that packages carry; `figures`, figures
-with known content read by a small model that sees.
+with known content read by a small model that sees; `real`, that very model steered.
 """
 
 from __future__ import annotations
@@ -97,11 +97,23 @@ def _figures(rows: Rows, quick: bool, say: Say) -> None:
     measure(rows, say, Size(train=4, validation=1, test=1, epochs=0.1) if quick else Size())
 
 
+def _real(rows: Rows, quick: bool, say: Say) -> None:
+    """Steering on the model of the part `figures`; half an hour once that model is there."""
+    from labwright.eval.suites import figure_reading, vision_real
+
+    if quick:
+        size = vision_real.Size(anchors=4, harmful=10, ordinary=10, read=4, reply_tokens=8)
+        vision_real.measure(rows, say, size, lesson=figure_reading.Size(train=4, validation=1, test=1, epochs=0.1))
+    else:
+        vision_real.measure(rows, say)
+
+
 PARTS: Mapping[str, Callable[[Rows, bool, Say], None]] = {
     "steering": _steering,
     "overhead": _overhead,
     "faces": _faces,
     "figures": _figures,
+    "real": _real,
 }
 """One part a kind of measurement; it measures what the rows do not hold."""
 

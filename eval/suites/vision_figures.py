@@ -176,6 +176,34 @@ def _figure_reading(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return figures
 
 
+def _real(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The same on the model of installable parts, whose refusals nobody degraded on purpose."""
+    done = [r for r in rows if r["kind"] == "steering_real"]
+    figures = []
+    for name, condition, method in (
+        ("cmrm_real_text_unsafe", "text", "none"),
+        ("cmrm_real_raw_unsafe", "image", "none"),
+        ("cmrm_real_sample_unsafe", "image", "sample"),
+        ("cmrm_real_dataset_unsafe", "image", "dataset"),
+    ):
+        for row in (r for r in done if (r["condition"], r["method"]) == (condition, method)):
+            (hits, n), (right, of) = row["unsafe"], row["benign"]
+            low, high = (round(x, 4) for x in wilson(hits, n) if x is not None)
+            note = (
+                f"{hits} of {n} risky instructions answered; ordinary ones {right} of {of}; {row['incoherent']} answers "
+                f"are no text; alpha {row['alpha']:g}; {row['seconds']:.2f} s an answer; Wilson interval"
+            )
+            figures.append(figure(name, hits / n, "share", n, low=low, high=high, note=note))
+    read = {r["name"]: r for r in rows if r["kind"] == "steering_real_read"}
+    if read:
+        each = ", ".join(f"{name} {r['right'] / r['n']:.3f}" for name, r in read.items())
+        chosen = "; ".join(f"{r['name']}: {r['reason']}" for r in rows if r["kind"] == "steering_real_choice")
+        least = min(r["right"] / r["n"] for r in read.values())
+        n = sum(r["n"] for r in read.values())
+        figures.append(figure("cmrm_real_figure_kind_acc", least, "share", n, note=f"the least of {each}; {chosen}"))
+    return figures
+
+
 MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
     _steering,
     _utility,
@@ -183,4 +211,5 @@ MAKERS: tuple[Callable[[Sequence[Row]], list[dict[str, Any]]], ...] = (
     _overhead,
     _faces,
     _figure_reading,
+    _real,
 )
