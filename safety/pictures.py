@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 
 import numpy as np
@@ -15,6 +16,20 @@ MOST_PIXELS = 50_000_000
 """A picture with more is refused before it is unpacked."""
 DEEP = "I;16"
 """Begins the modes of 16-bit greys."""
+DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+)
+"""What reading a file raises that is not what its head says; readers of many formats agree on no class."""
 
 
 def unpacked(image: bytes) -> NDArray[np.uint8]:
@@ -25,17 +40,17 @@ def unpacked(image: bytes) -> NDArray[np.uint8]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, in our words
-            opened = Image.open(io.BytesIO(image))
-        with opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise WrongUse(f"{opened.width * opened.height / 1e6:.0f} megapixels, at most {MOST_PIXELS / 1e6:.0f}")
-            return np.array(_plain(ImageOps.exif_transpose(opened)), np.uint8)
+            warnings.simplefilter("ignore")  # what matters is refused below, in our words
+            with Image.open(io.BytesIO(image)) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    size = opened.width * opened.height / 1e6
+                    raise WrongUse(f"{size:.0f} megapixels, at most {MOST_PIXELS / 1e6:.0f}")
+                return np.array(_plain(ImageOps.exif_transpose(opened)), np.uint8)
     except UnidentifiedImageError as error:
         raise WrongUse("not a picture that can be read") from error
     except Image.DecompressionBombError as error:
         raise WrongUse(f"more than {MOST_PIXELS / 1e6:.0f} megapixels") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise WrongUse(f"a damaged picture ({type(error).__name__})") from error
 
 

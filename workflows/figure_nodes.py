@@ -20,6 +20,8 @@ from labwright.workflows.state import RunState
 
 NAME = "figures.json"
 STAGE = "figures"
+MOST_LEGEND = 800
+"""Characters of a legend that a model is shown; papers write whole methods into some."""
 
 
 def look(state: RunState, *, m: Materials) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def _looked_at(m: Materials, picture: Picture) -> Picture:
     assert m.eyes is not None  # noqa: S101  (the graph has this node only then)
     if not picture.visible:
         return picture
-    legend = f"{picture.label} {picture.legend}".strip() or picture.name
+    legend = (f"{picture.label} {picture.legend}".strip() or picture.name)[:MOST_LEGEND]
     image = path_of(m.store, picture).read_bytes()
     read = read_figure(m.eyes, image, m.guard.material(legend), outside_fields(legend))
     return picture.model_copy(update={"fields": tuple(_field(r) for r in read)})

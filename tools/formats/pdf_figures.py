@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -14,6 +15,7 @@ from labwright.tools.paper_figures import MOST_FIGURES, MOST_MIB, PaperFigure, b
 LEAST_PIXELS: Final = 100
 """Shortest side of a figure; smaller pictures are logos, rules and signs."""
 MOST_PAGES: Final = 200
+MOST_A_PAGE: Final = 50
 MOST_LINES: Final = 20
 """Of a legend."""
 CAPTION: Final = re.compile(r"(Fig(?:ure|\.)?\s*\d+[A-Za-z]?)\s*[.:|]\s*(\S.*)")
@@ -25,7 +27,6 @@ def figures(path: Path) -> list[PaperFigure]:
     Figures that are drawn with lines and text instead of being pictures are not found.
     """
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     found: list[PaperFigure] = []
     try:
@@ -39,7 +40,7 @@ def figures(path: Path) -> list[PaperFigure]:
                 found.append(PaperFigure(f"page {number}, {name}", label, legend, image))
             if len(found) >= MOST_FIGURES:
                 break
-    except (OSError, PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except _damaged():
         return found[:MOST_FIGURES]
     return found[:MOST_FIGURES]
 
@@ -67,13 +68,24 @@ def legends(page: str) -> list[tuple[str, str]]:
 
 def _pictures(page: Any) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of the pictures of a page that are large enough to be figures."""
-    from pypdf.errors import PyPdfError
-
-    for name in page.images.keys():  # noqa: SIM118  (not a mapping: one that cannot be decoded must not stop the rest)
+    for name in islice(page.images.keys(), MOST_A_PAGE):
         try:
             file = page.images[name]
             width, height = file.image.size
-        except (PyPdfError, OSError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
+        except _damaged():  # one that cannot be decoded must not stop the rest
             continue
         if min(width, height) >= LEAST_PIXELS and len(file.data) <= MOST_MIB * 2**20:
             yield str(file.name), bytes(file.data)
+
+
+def _damaged() -> tuple[type[Exception], ...]:
+    """What reading a PDF and the pictures in it raises where they are not what they say."""
+    import struct
+    import zlib
+
+    from PIL import Image
+    from pypdf.errors import PyPdfError
+
+    other = (PyPdfError, Image.DecompressionBombError, struct.error, zlib.error)
+    plain = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, AssertionError)
+    return (*other, *plain)

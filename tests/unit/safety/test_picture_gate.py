@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_faces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from labwright.errors import WrongUse
@@ -71,6 +73,23 @@ def test_what_is_no_picture_is_told_in_a_line(image: bytes, message: str) -> Non
     looked = open_gate(image)
     assert (looked.verdict, looked.png) == ("unreadable", None)
     assert message in looked.reason
+
+
+FORMS = [
+    saved(Image.effect_noise((24, 16), 40).convert("RGB"), form)
+    for form in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP")
+]
+
+
+@given(st.sampled_from(FORMS), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_file_with_wrong_bytes_is_a_picture_or_is_refused(image: bytes, more: st.DataObject) -> None:
+    broken = bytearray(image)
+    for place in more.draw(st.lists(st.integers(0, len(image) - 1), min_size=1, max_size=12)):
+        broken[place] = more.draw(st.integers(0, 255))
+    looked = open_gate(bytes(broken[: more.draw(st.integers(1, len(image)))]))
+    assert (looked.png is None) == (looked.verdict == "unreadable")
+    assert looked.reason.count("\n") == 0
 
 
 def test_the_open_and_the_closed_gate() -> None:
