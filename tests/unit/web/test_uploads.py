@@ -11,7 +11,9 @@ from PIL import Image
 
 from labwright.domain import Paper
 from labwright.errors import WrongUse
+from labwright.tools.corpus_files import add_files
 from labwright.tools.local_corpus import LocalCorpus
+from labwright.web import uploads
 from labwright.web.uploads import keep_uploads
 from labwright.workflows.literature_sources import corpora_dir
 
@@ -64,7 +66,7 @@ def test_without_a_model_that_sees_a_picture_is_refused(tmp_path: Path) -> None:
         keep_uploads([upload("a.png", png())], 2**20, tmp_path / "labwright.toml")
 
 
-def test_pictures_of_an_uploaded_pdf_are_there_when_the_run_asks_for_them(tmp_path: Path) -> None:
+def test_pictures_of_an_uploaded_pdf_are_there_when_the_run_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from pypdf import PdfReader, PdfWriter
 
     drawn = io.BytesIO()
@@ -80,6 +82,8 @@ def test_pictures_of_an_uploaded_pdf_are_there_when_the_run_asks_for_them(tmp_pa
     writer.pages[0].merge_page(PdfReader(drawn).pages[0])
     whole = io.BytesIO()
     writer.write(whole)
+    # Added as the command does, but for the index, which would have to fetch its encoder.
+    monkeypatch.setattr(uploads, "_add", lambda name, paths: add_files(corpora_dir(), name, paths))
     kept = keep_uploads([upload("fish.pdf", whole.getvalue())], 2**20)
     corpus = LocalCorpus(corpora_dir() / kept.corpus, lambda: pytest.fail("not searched"))
     (paper,) = corpus.papers()
