@@ -11,6 +11,7 @@ from fastapi import UploadFile
 from typer.testing import CliRunner
 
 from labwright.cli import app
+from labwright.config import cache_dir
 from labwright.errors import WrongUse
 from labwright.sandbox.contract import Job
 from labwright.web.uploads import keep_uploads
@@ -48,6 +49,9 @@ def tables() -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def _own_cards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Cards and data of the test's own, in the engine of this machine."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "engine").symlink_to(cache_dir() / "engine")
     monkeypatch.setenv("LABWRIGHT_CACHE", str(tmp_path / "cache"))
 
 
