@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labwright.domain import Dataset, Protocol, RunRecord, Task, TaskResult
+from labwright.domain import Dataset, FigureReading, Picture, Protocol, RunRecord, Task, TaskResult
 from labwright.eval.automation import automation_of, automation_rows
 from labwright.eval.report_files import Choice, RunFiles
 from labwright.eval.report_parts import (
@@ -70,6 +70,10 @@ class RunView:
     operator_choices: list[Choice]
     reviews: list[ReviewTable]
     tasks: list[TaskRow]
+    pictures: list[Picture] | None
+    """Of papers and of the objective, as a model read them; None without such a step."""
+    figures: list[FigureReading] | None
+    """Plots of the analyses, likewise."""
     decided: Decisions
     models: list[tuple[str, str, str, str]]
     automation: list[tuple[str, str]]
@@ -96,6 +100,8 @@ def run_view(folder: Path) -> RunView:
         operator_choices=files.choices("analyses.json"),
         reviews=review_tables(files.reviews(), parts),
         tasks=tasks,
+        pictures=files.pictures(),
+        figures=files.figures(),
         decided=decisions(record, files.decided()),
         models=models_of(record),
         automation=automation_rows(automation_of(files)),

@@ -96,6 +96,8 @@ def context(view: RunView, tab: str) -> dict[str, Any]:
         "operator_choices": view.operator_choices,
         "reviews": view.reviews,
         "rows": view.tasks,
+        "pictures": view.pictures,
+        "figures": view.figures,
         "decided": view.decided,
         "models": view.models,
         "lineage": lineage(view.record),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from labwright.tools.catalogue.refresh import refreshed
 from labwright.tools.own_card import read_card
 from labwright.workflows.data import RunJob, run_conversion
 
+NAME = r"[a-z0-9][a-z0-9_-]{1,59}"
 MOST_MIB = 512
 """Of all tables together."""
 Say = Callable[[str], None]
@@ -82,6 +85,8 @@ def import_tables(
     """
     own = read_card(path)
     name = name or own.id
+    if not re.fullmatch(NAME, name):
+        raise WrongUse(f"--name {name[:60]!r}: lower-case letters, digits, _ and -, at most 60")
     _free(name)
     tables = [path.parent / file for file in own.files]
     for table in tables:
@@ -89,11 +94,28 @@ def import_tables(
             raise WrongUse(f"{table}: no such file; {path.name} names it, and it belongs beside the card")
     if sum(table.stat().st_size for table in tables) > MOST_MIB * 2**20:
         raise WrongUse(f"{path}: its tables have more than {MOST_MIB} MiB together; pick samples or features")
-    raw = _made(cache_dir() / "raw" / name)
-    for table in tables:
-        shutil.copyfile(table, raw / table.name)
-    members = [{"name": table.name, "sha256": sha256_of(raw / table.name)} for table in tables]
-    return converted(own.as_card(name, members, named_only=named_only), run_job, say)
+    with _replaced(cache_dir() / "raw" / name) as raw:
+        for table in tables:
+            shutil.copyfile(table, raw / table.name)
+        members = [{"name": table.name, "sha256": sha256_of(raw / table.name)} for table in tables]
+        return converted(own.as_card(name, members, named_only=named_only), run_job, say)
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """An empty folder in the place of another, which comes back when the work on the new one fails."""
+    before = folder.with_name(f".{folder.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    if folder.is_dir():
+        folder.replace(before)
+    try:
+        yield _made(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if before.is_dir():
+            before.replace(folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _free(name: str) -> None:

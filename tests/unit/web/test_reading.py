@@ -179,3 +179,21 @@ def test_the_interface_describes_itself(client):
     described = client.get("/api/openapi.json").json()
     assert {"/api/runs", "/api/runs/{run}", "/api/session"} <= set(described["paths"])
     assert not [path for path in described["paths"] if not path.startswith("/api/")]
+
+
+def test_what_a_model_saw_in_pictures_and_plots_stands_with_papers_and_results(client, done_run):
+    field = {"name": "kind", "read": "box plot", "probability": 0.7, "decided_by": "model"}
+    seen = {"id": "p-1", "origin": "p", "name": "f1.png", "label": "Figure <b>1", "sha256": "0", "verdict": "passed",
+            "fields": [field]}  # fmt: skip
+    refused = {**seen, "id": "p-2", "verdict": "refused", "fields": [], "reason": "a face in it"}
+    at = f"/runs/{done_run.id}"
+    assert "Pictures of papers" not in client.get(f"{at}/literature").text
+    assert "Plots, as a model read them" not in client.get(f"{at}/tasks").text
+    (done_run.folder / "pictures.json").write_text(json.dumps([seen, refused]))
+    plot = {"task": "t", "file": "a.png", "sha256": "0", "legend": "", "fields": [{**field, "truth": "scatter plot"}]}
+    (done_run.folder / "figures.json").write_text(json.dumps([plot]))
+    literature = client.get(f"{at}/literature").text
+    assert "kind: box plot (0.70)" in literature
+    assert "Figure &lt;b&gt;1" in literature
+    assert "a face in it" in literature
+    assert "scatter plot" in client.get(f"{at}/tasks").text

@@ -119,9 +119,26 @@ def test_tables_that_are_not_as_the_card_says(folder: Path) -> None:
     with pytest.raises(RunFailed, match=r"levels .* are not in the card's recode"):
         import_tables(path, in_process)
     assert "our-cohort" not in allowed_cards(())
+    assert not list((folder / "cache").glob("*/our-cohort*"))
     (folder / "expression.tsv").unlink()
     with pytest.raises(WrongUse, match=r"expression\.tsv: no such file; card\.yaml names it"):
         import_tables(folder / "card.yaml", in_process)
+
+
+def test_a_failed_import_leaves_what_was_imported_before(folder: Path) -> None:
+    import_tables(folder / "card.yaml", in_process)
+    kept = {p: p.read_bytes() for p in (folder / "cache" / "raw" / "our-cohort").iterdir()}
+    (folder / "samples.csv").write_text("id,er\np0,negative\np0,negative\n")
+    with pytest.raises(RunFailed, match="stand twice: p0"):
+        import_tables(folder / "card.yaml", in_process)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert verified("our-cohort", in_process)[0]
+
+
+@pytest.mark.parametrize("name", ["../up", "Big", "x", "a" * 61, "a/b"])
+def test_names_of_data_sets(folder: Path, name: str) -> None:
+    with pytest.raises(WrongUse, match=r"--name .*: lower-case letters"):
+        import_tables(folder / "card.yaml", in_process, name=name)
 
 
 @pytest.mark.parametrize(
