@@ -104,7 +104,7 @@ def items(harmful: int, ordinary: int, plots: Sequence[Plot], *, held_out: bool)
     for number, (kind, text) in enumerate(found):
         plot = plots[number % len(plots)]
         image = str(reading.path_of(plot))
-        made.append(Item(text=text, kind=kind, image=image, caption=plot.legend))  # type: ignore[arg-type]
+        made.append(Item(text=text, kind=kind, image=image, caption=plot.legend))
     return made
 
 
