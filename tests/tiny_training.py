@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+import signal
 import traceback
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -93,6 +94,8 @@ def forked(job: Callable[..., object], *arguments: object) -> BaseProcess:
 
 def _run(job: Callable[..., object], *arguments: object) -> None:
     torch.set_num_threads(1)
+    # Where the tests themselves run in the background, children inherit that an interrupt is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     code = 1
     try:
         job(*arguments)

@@ -80,7 +80,7 @@ def test_cells_without_a_row_fail_the_command_after_all_others_were_measured(roo
 
 
 def test_when_the_time_is_up_the_document_is_there_and_the_rest_is_left(root, monkeypatch):
-    monkeypatch.setattr(objective_table, "_until", lambda minutes: lambda: False)
+    monkeypatch.setattr(objective_table, "within", lambda minutes: lambda: False)
     said: list[str] = []
     assert measure(table(most_minutes=1.0), Config(), said.append, run=never)["figures"] == []
     assert said[-1] == "the time is up: 2 cells are left for the next time"

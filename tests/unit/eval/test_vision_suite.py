@@ -86,6 +86,6 @@ def test_figures_are_shares_with_wilson_intervals_and_the_greatest_costs():
 
 
 def test_an_unknown_part_is_refused():
-    assert list(PARTS) == ["steering", "overhead", "faces", "figures"]
-    with pytest.raises(WrongUse, match="any of steering, overhead, faces, figures"):
+    assert list(PARTS) == ["steering", "overhead", "faces", "figures", "real"]
+    with pytest.raises(WrongUse, match="any of steering, overhead, faces, figures, real"):
         measure(quick=True, parts=["nonsense"], say=print)
