@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 import signal
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
