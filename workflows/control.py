@@ -27,7 +27,7 @@ from labwright.workflows.ending import finish
 from labwright.workflows.materials import Materials
 from labwright.workflows.pictures import gate_of, keep_given
 from labwright.workflows.progress import saying, told_node
-from labwright.workflows.stopping import forget_stop, heeding_stop, how_stopped
+from labwright.workflows.stopping import forget_stop, heeding_stop, how_stopped, settle_stop
 
 THREAD = "run"
 RECURSION = 400
@@ -76,7 +76,7 @@ def start(objective: Objective, config: Config, runs: Path, options: Options) ->
     objective = _checked(objective, options)
     with _equipment(config, options) as equipment:
         store = RunStore.create(runs)
-        with store.owned():
+        with _held(store):
             _written(store, objective, config, options, "running")
             options.say(f"run {store.id}")
             _carry(store, config, options, equipment)
@@ -150,7 +150,7 @@ def resume(
     """
     if not store.is_carried():
         forget_stop(store)  # it was meant for a process that has ended; from here on one is meant for this one
-    with store.owned():
+    with _held(store):
         record = store.record()
         if only_queued and record.status != "queued":
             raise WrongUse(f"run {store.id} is not queued any more; it is {record.status}")
@@ -231,16 +231,27 @@ def _equipment(config: Config, options: Options) -> Iterator[_Equipment]:
         yield _Equipment(sandbox, backends)
 
 
+@contextmanager
+def _held(store: RunStore) -> Iterator[None]:
+    """Hold the run for this process; what was asked of it when its work was over is done when it is let go."""
+    try:
+        with store.owned():
+            yield
+    finally:
+        settle_stop(store)
+
+
 def _carry(store: RunStore, config: Config, options: Options, equipment: _Equipment) -> None:
     began = time.monotonic()
-    with heeding_stop(store), told_node(store, "run", ""):
+    with told_node(store, "run", ""):
         budget = Budget(tokens=config.budget.tokens, usd=config.budget.usd, seconds=config.budget.seconds)
         allowance = Allowance(**config.allowance.model_dump())
         log = CallLog(store.folder / "calls.sqlite", budget, allowance)
         status, message = "failed", ""
         try:
-            m = _materials(store, config, options, equipment, log)
-            status = invoke(m, review=options.review)
+            with heeding_stop(store):  # the record and the report are not interrupted
+                m = _materials(store, config, options, equipment, log)
+                status = invoke(m, review=options.review)
         except BudgetExhausted as error:
             status, message = "stopped_by_budget", str(error)
             raise

@@ -43,15 +43,35 @@ def ask_to_stop(store: RunStore, kind: Literal["pause", "cancel"], *, by: str = 
         if record.status in ENDED and not (kind == "cancel" and record.status == "waiting_for_review"):
             raise WrongUse(f"run {store.id} is {record.status}; there is nothing to {kind}")
         stop = Stop(kind=kind, at=now(), by=by, reason=reason[:500])
-        store.write(store.folder / STOP, stop, durable=True)
-        if store.is_carried():
-            return
-        if kind == "pause" and record.status != "queued":
+        # A run that waits has no work to interrupt: the process that carried it may still write its report.
+        if record.status != "waiting_for_review":
+            store.write(store.folder / STOP, stop, durable=True)
+            if store.is_carried():
+                return
             forget_stop(store)
-            raise WrongUse(f"run {store.id} is not being worked on; there is nothing to pause")
-        status, message = how_stopped(store)
-        ended = {"status": status, "message": message, "finished_at": now()}
-        store.save_record(record.model_copy(update=ended), durable=True)
+            if kind == "pause" and record.status != "queued":
+                raise WrongUse(f"run {store.id} is not being worked on; there is nothing to pause")
+        _end(store, stop)
+
+
+def settle_stop(store: RunStore) -> None:
+    """Carry out a request that came when the work was over already; called once the process has let go of the run."""
+    with store.changing():
+        if store.is_carried():  # whoever carries it now heeds the request
+            return
+        try:
+            stop = store.read(store.folder / STOP, Stop)
+        except RunFailed:
+            return
+        forget_stop(store)
+        if stop.kind == "cancel" and store.record().status not in ("done", "failed"):
+            _end(store, stop)
+
+
+def _end(store: RunStore, stop: Stop) -> None:
+    status, message = _ending(stop)
+    ended = {"status": status, "message": message, "finished_at": now()}
+    store.save_record(store.record().model_copy(update=ended), durable=True)
 
 
 def how_stopped(store: RunStore) -> tuple[str, str]:
@@ -61,6 +81,10 @@ def how_stopped(store: RunStore) -> tuple[str, str]:
     except RunFailed:
         return "interrupted", "interrupted; `labwright resume` goes on"
     forget_stop(store)
+    return _ending(stop)
+
+
+def _ending(stop: Stop) -> tuple[str, str]:
     who, why = f" by {stop.by}" if stop.by else "", f": {stop.reason}" if stop.reason else ""
     if stop.kind == "cancel":
         return "failed", f"cancelled{who}{why}"

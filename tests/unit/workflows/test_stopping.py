@@ -14,7 +14,7 @@ from labwright.errors import EngineMissing, WrongUse
 from labwright.store import RunStore
 from labwright.workflows.control import Options, queue_again, resume
 from labwright.workflows.progress import NAME, events
-from labwright.workflows.stopping import STOP, ask_to_stop, how_stopped
+from labwright.workflows.stopping import STOP, ask_to_stop, how_stopped, settle_stop
 
 CHILD = """
 import signal, sys, time
@@ -125,3 +125,36 @@ def test_a_request_for_a_process_that_has_ended_does_not_stop_the_next_one(tmp_p
     with pytest.raises(EngineMissing):
         resume(store, Options())
     assert not (store.folder / STOP).exists()
+
+
+def test_a_cancel_is_kept_while_the_process_still_writes_the_report_of_a_run_that_waits(tmp_path):
+    store = made(tmp_path, "waiting_for_review")
+    with store.owned():
+        ask_to_stop(store, "cancel", by="ada")
+        assert store.record().message == "cancelled by ada"
+        assert not (store.folder / STOP).exists()  # nothing that would interrupt the report
+    queue_again(store, {})
+    assert store.record().status == "queued"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "ends"),
+    [
+        ("cancel", "interrupted", "failed"),
+        ("cancel", "stopped_by_budget", "failed"),
+        ("cancel", "done", "done"),
+        ("pause", "interrupted", "interrupted"),
+    ],
+)
+def test_what_was_asked_when_the_work_was_over_is_done_once_the_run_is_let_go(kind, status, ends, tmp_path):
+    store = made(tmp_path, "running")
+    with store.owned():
+        ask_to_stop(store, kind, by="ada")
+        store.save_record(store.record().model_copy(update={"status": status}))
+        settle_stop(store)
+        assert (store.folder / STOP).exists()  # whoever carries the run heeds it
+    settle_stop(store)
+    assert store.record().status == ends
+    assert not (store.folder / STOP).exists()
+    settle_stop(store)
+    assert store.record().status == ends
