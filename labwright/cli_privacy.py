@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from labwright.safety.faces.recognisers import GraphRecogniser
 
 privacy_app = typer.Typer(no_args_is_help=True, help="Masks that keep faces in photos from being recognised.")
-VARIABLE = "LABWRIGHT_KEY_PASSPHRASE"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Key = Annotated[Path, typer.Option("--key", help="Key file of the person.")]
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")]
@@ -319,13 +318,14 @@ def _passphrase(*, new: bool) -> str:
     Raises:
         KeyMissing: neither is possible.
     """
+    from labwright.config import KEY_PASSPHRASE
     from labwright.errors import KeyMissing
 
-    given = os.environ.get(VARIABLE)
+    given = os.environ.get(KEY_PASSPHRASE)
     if given:
         return given
     if not sys.stdin.isatty():
-        raise KeyMissing(f"the passphrase of the key: set {VARIABLE}, or type it in a terminal")
+        raise KeyMissing(f"the passphrase of the key: set {KEY_PASSPHRASE}, or type it in a terminal")
     return str(typer.prompt("Passphrase of the key", hide_input=True, confirmation_prompt=new, err=True))
 
 

@@ -211,6 +211,8 @@ class Config(_Section):
         raise ConfigInvalid(f"no backend is called {name}; there are {', '.join(self.backends) or DEFAULT_BACKEND}")
 
 
+KEY_PASSPHRASE = "LABWRIGHT_KEY_PASSPHRASE"  # noqa: S105  (the name of a variable)
+"""Environment variable that opens the keys of `labwright privacy`."""
 DEFAULT_BACKEND = "embedded"
 DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 ENVIRONMENT = {

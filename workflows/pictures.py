@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from labwright.config import Config, FiguresConfig
+from labwright.config import KEY_PASSPHRASE, Config, FiguresConfig
 from labwright.domain import Paper, Picture
 from labwright.errors import KeyMissing, LabwrightError, WrongUse
 from labwright.models.extras import absent_of
@@ -25,7 +25,6 @@ from labwright.workflows.untrusted import keep_passages
 FOLDER, NAME = "pictures", "pictures.json"
 GIVEN = "_given.json"
 """Pictures that came with the objective; `NAME` holds them too, once they were read."""
-PASSPHRASE = "LABWRIGHT_KEY_PASSPHRASE"  # noqa: S105  (the name of a variable)
 MOST_GIVEN = 24
 LIST = TypeAdapter(list[Picture])
 
@@ -50,9 +49,9 @@ def gate_of(figures: FiguresConfig, progress: Progress) -> Gate:
     from labwright.safety.faces.keys import load_key
     from labwright.safety.faces.recognisers import open_team
 
-    phrase = os.environ.get(PASSPHRASE, "")
+    phrase = os.environ.get(KEY_PASSPHRASE, "")
     if figures.keys and not phrase:
-        raise KeyMissing(f'[figures] faces = "protect" needs the passphrase of the keys in {PASSPHRASE}')
+        raise KeyMissing(f'[figures] faces = "protect" needs the passphrase of the keys in {KEY_PASSPHRASE}')
     keys = [load_key(Path(path).expanduser(), phrase) for path in figures.keys]
 
     @cache

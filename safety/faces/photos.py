@@ -12,9 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from labwright.errors import WrongUse
 from labwright.safety.faces.boxing import Box, Pixels
+from labwright.safety.pictures import MOST_PIXELS
 
-MOST_PIXELS = 50_000_000
-"""A photo with more is refused before it is unpacked."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MODES = ("RGB", "L", "P", "RGBA", "LA", "1")
 _DEPTH = 24  # of IHDR's bit depth, counted from the start of a PNG file

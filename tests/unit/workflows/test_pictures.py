@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from PIL import Image
 from unit.agents.test_figures import Looks
 
-from labwright.config import Config, FiguresConfig, load_config
+from labwright.config import KEY_PASSPHRASE, Config, FiguresConfig, load_config
 from labwright.domain import Paper
 from labwright.errors import ConfigInvalid, KeyMissing, SourceUnavailable, WrongUse
 from labwright.eval.report import write_report
@@ -240,10 +240,10 @@ def test_without_the_libraries_nothing_passes(monkeypatch: pytest.MonkeyPatch) -
 
 def test_keys_need_their_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = FiguresConfig(backend="eyes", faces="protect", keys=(str(tmp_path / "ada.key"),))
-    monkeypatch.delenv(pictures.PASSPHRASE, raising=False)
+    monkeypatch.delenv(KEY_PASSPHRASE, raising=False)
     with pytest.raises(KeyMissing, match="needs the passphrase of the keys in LABWRIGHT_KEY_PASSPHRASE"):
         pictures.gate_of(figures, silent)
-    monkeypatch.setenv(pictures.PASSPHRASE, "long enough")
+    monkeypatch.setenv(KEY_PASSPHRASE, "long enough")
     with pytest.raises(KeyMissing, match="no key there"):
         pictures.gate_of(figures, silent)
 
