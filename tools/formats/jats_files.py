@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -51,7 +52,7 @@ def figures(path: Path, number: int) -> list[PaperFigure]:
         # A folder may hold many articles: a picture that this one does not name may be another's.
         return [f for f in of_package(article, beside, lambda name: _small(beside[name])) if f.label != SUPPLEMENT]
     folder = PurePosixPath(where).parent
-    with tarfile.open(path, "r:gz") as package:
+    with _readable(path), tarfile.open(path, "r:gz") as package:
         beside_it = {
             m.name: m for m in package if m.isfile() and is_picture(m.name) and PurePosixPath(m.name).parent == folder
         }
@@ -81,7 +82,7 @@ def _articles(path: Path) -> Iterator[tuple[str, Article]]:
 
 
 def _bodies(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
+    with _readable(path):
         if path.name.lower().endswith((".xml", ".nxml")):
             yield str(path), path.read_bytes()
             return
@@ -89,6 +90,17 @@ def _bodies(path: Path) -> Iterator[tuple[str, bytes]]:
             for member in package:
                 if member.isfile() and member.name.lower().endswith((".xml", ".nxml")):
                     yield f"{path}:{member.name}", _member(package, member, path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say in one line what is wrong with a file or package.
+
+    Raises:
+        UnreadableCorpus: it cannot be read.
+    """
+    try:
+        yield
     except OSError as error:
         raise UnreadableCorpus(f"{path}: {error.strerror or 'not a gzip file'}; check the file") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:

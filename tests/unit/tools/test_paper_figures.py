@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import random
 import sys
 import tarfile
 import zipfile
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from labwright.errors import SourceUnavailable
+from labwright.errors import SourceUnavailable, UnreadableCorpus
 from labwright.tools.corpus_files import add_files
 from labwright.tools.europe_pmc import EuropePmcSource, service
 from labwright.tools.formats import jats_files, pdf_figures
@@ -215,3 +216,15 @@ def test_a_reply_that_is_no_archive(asked: Any) -> None:
     with pytest.raises(SourceUnavailable, match="not a whole ZIP archive"):
         source.figures(open_paper())
     assert source.figures(open_paper().model_copy(update={"kind": "abstract"})) == []
+
+
+def test_a_package_that_was_cut_off_since_says_so_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "dump.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, body in {"P/a.nxml": JATS.encode(), "P/a-g001.jpg": random.Random(0).randbytes(90_000)}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            tar.addfile(info, io.BytesIO(body))
+    path.write_bytes(path.read_bytes()[:40_000])
+    with pytest.raises(UnreadableCorpus, match=r"dump\.tar\.gz: cut off"):
+        jats_files.figures(path, 0)
