@@ -20,7 +20,7 @@ from labwright.eval.protocol_findings import METRICS, CodeScore, Tally, code_sco
 from labwright.eval.protocol_judge import Judgement
 from labwright.eval.protocol_reading import Reading
 from labwright.eval.protocol_shape import check_completeness, check_logic, check_structure
-from labwright.tools.catalogue.catalogue import load_cards
+from labwright.tools.catalogue.catalogue import all_cards
 
 
 def code_scores(reading: Reading, exists: Known | None = None) -> tuple[CodeScore, ...]:
@@ -28,12 +28,12 @@ def code_scores(reading: Reading, exists: Known | None = None) -> tuple[CodeScor
 
     Args:
         reading: the protocol.
-        exists: data sets and tools that exist; by default the catalogue and the list at hand.
+        exists: data sets and tools that exist; by default the data sets of this machine and the list at hand.
 
     Returns:
         Scores in [1, 5], each with the evidence for every point lost.
     """
-    there = known(load_cards()) if exists is None else exists
+    there = known(all_cards()) if exists is None else exists
     checks: dict[str, Callable[[], Tally]] = {
         "completeness": lambda: check_completeness(reading),
         "level_of_detail": lambda: check_detail(reading),

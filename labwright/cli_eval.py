@@ -124,13 +124,13 @@ def eval_protocol(
     from labwright.eval.protocol_facts import known
     from labwright.eval.protocol_file import read_protocol
     from labwright.eval.protocol_quality import quality
-    from labwright.tools.catalogue.catalogue import load_cards
+    from labwright.tools.catalogue.catalogue import all_cards
 
     reading = read_protocol(file)
     if objective:
         reading = replace(reading, objective=objective)
     judged = _judgements(reading, config, samples, seed) if judge else None
-    result = {"file": file.name, **quality(reading, judged, known(load_cards(), data or (), tool or ()))}
+    result = {"file": file.name, **quality(reading, judged, known(all_cards(), data or (), tool or ()))}
     if as_json:
         emit(result)
     else:

@@ -16,6 +16,7 @@ from labwright.errors import NoUsableData, WrongUse
 from labwright.lease import compute_lease
 from labwright.packages import sha256_of
 from labwright.tools.catalogue import catalogue
+from labwright.tools.catalogue.fetch import fetching
 from labwright.tools.catalogue.refresh import refreshed
 from labwright.tools.own_card import read_card
 from labwright.workflows.data import RunJob, run_conversion
@@ -31,7 +32,7 @@ def silent(text: str) -> None:
 
 
 def converted(card: dict[str, Any], run_job: RunJob, say: Say = silent) -> dict[str, Any]:
-    """Convert a data set whose files are here, and keep its card: from now on runs find it.
+    """Convert a data set whose files are here, and keep its card: from now on runs find it. The caller is `fetching()`.
 
     Args:
         card: without counts and hashes.
@@ -94,7 +95,7 @@ def import_tables(
             raise WrongUse(f"{table}: no such file; {path.name} names it, and it belongs beside the card")
     if sum(table.stat().st_size for table in tables) > MOST_MIB * 2**20:
         raise WrongUse(f"{path}: its tables have more than {MOST_MIB} MiB together; pick samples or features")
-    with _replaced(cache_dir() / "raw" / name) as raw:
+    with fetching(), _replaced(cache_dir() / "raw" / name) as raw:
         for table in tables:
             shutil.copyfile(table, raw / table.name)
         members = [{"name": table.name, "sha256": sha256_of(raw / table.name)} for table in tables]
@@ -133,9 +134,10 @@ def remove(name: str) -> None:
     card = catalogue.card(name)
     if card["id"] in {c["id"] for c in catalogue.load_cards()}:
         raise NoUsableData(f"{card['id']} is part of labwright; only what was added can be removed")
-    (catalogue.cards_dir() / f"{card['id']}.json").unlink(missing_ok=True)
-    for folder in ("datasets", "raw"):
-        shutil.rmtree(cache_dir() / folder / str(card["id"]), ignore_errors=True)
+    with fetching():
+        (catalogue.cards_dir() / f"{card['id']}.json").unlink(missing_ok=True)
+        for folder in ("datasets", "raw"):
+            shutil.rmtree(cache_dir() / folder / str(card["id"]), ignore_errors=True)
 
 
 def _made(folder: Path) -> Path:

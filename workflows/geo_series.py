@@ -10,6 +10,7 @@ from labwright.config import cache_dir
 from labwright.errors import NoUsableData
 from labwright.packages import sha256_of
 from labwright.tools.catalogue import catalogue
+from labwright.tools.catalogue.fetch import fetching
 from labwright.tools.download import download
 from labwright.tools.geo import FILES_URL
 from labwright.tools.geo_card import series_card
@@ -39,8 +40,8 @@ def add_series(
     known = next((c for c in catalogue.load_cards() if accession.upper() == c["accession"]), None)
     if known is not None:
         raise NoUsableData(f"{accession} is in the catalogue already, as {known['id']}")
-    card = _fetched(accession.upper(), max_mib, say)
-    return converted(card, run_job, say)
+    with fetching():
+        return converted(_fetched(accession.upper(), max_mib, say), run_job, say)
 
 
 def _fetched(accession: str, max_mib: int, say: Callable[[str], None]) -> dict[str, Any]:

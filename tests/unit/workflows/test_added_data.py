@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 import yaml
 
 from labwright.errors import ConfigInvalid, NoUsableData, RunFailed, WrongUse
+from labwright.eval.protocol_markdown import read_markdown
+from labwright.eval.protocol_quality import code_scores
+from labwright.eval.protocol_reading import Reading
 from labwright.sandbox.contract import Job, Result
 from labwright.tools.catalogue import catalogue
+from labwright.tools.catalogue.fetch import fetching
 from labwright.tools.own_card import read_card
 from labwright.workflows.added_data import import_tables, remove
 from labwright.workflows.data import allowed_cards, verified
@@ -93,6 +98,36 @@ def test_tables_become_a_data_set_that_is_counted_and_verified(folder: Path) -> 
     remove("our-cohort")
     assert "our-cohort" not in allowed_cards(())
     assert not list((folder / "cache").glob("*/our-cohort*"))
+
+
+def test_a_protocol_on_an_imported_data_set_is_not_told_that_it_does_not_exist(folder: Path) -> None:
+    reading = read_markdown("# P\n## 1 A\n### 1.1 Compare\n- data: our-cohort\n- tool: survdiff\n")
+    assert _unknown(reading) == ["our-cohort"]
+    import_tables(folder / "card.yaml", in_process)
+    assert _unknown(reading) == []
+
+
+def _unknown(reading: Reading) -> list[str]:
+    missed = next(s for s in code_scores(reading) if s.metric == "correctness").missed
+    return [m.what.split()[3] for m in missed if m.check == "data set exists"]
+
+
+def test_two_imports_of_one_name_do_not_meet(folder: Path) -> None:
+    began, ended = Event(), Event()
+
+    def import_now() -> None:
+        began.set()
+        import_tables(folder / "card.yaml", in_process)
+        ended.set()
+
+    other = Thread(target=import_now)
+    with fetching():  # as another import or a run that converts holds it
+        other.start()
+        assert began.wait(5)
+        assert not ended.wait(0.5)
+        assert "our-cohort" not in allowed_cards(())
+    other.join(30)
+    assert "our-cohort" in allowed_cards(())
 
 
 def test_a_data_set_that_must_be_named_is_found_by_nobody_else(folder: Path) -> None:
