@@ -110,6 +110,8 @@ def run(
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
     if check:
+        with Screen() as screen:  # a picture that a run would refuse is refused here, in the same words
+            given(image or [], loaded, screen.download)
         check_run(loaded, workflow, out, as_json)
         return
     asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)

@@ -179,14 +179,9 @@ def test_the_gate_of_a_run_can_be_tried_on_files(tmp_path: Path, photos: Path) -
         labwright(*given[:2], photos / "0.png", *given[2:])
 
 
-def test_a_picture_that_nobody_would_look_at_begins_no_run(tmp_path: Path, photos: Path) -> None:
+@pytest.mark.parametrize("only", [[], ["--check"]])
+def test_a_picture_that_nobody_would_look_at_begins_no_run(tmp_path: Path, photos: Path, only: list[str]) -> None:
+    asked = "Which genes predict relapse in breast cancer?"
     with pytest.raises(LabwrightError, match="no model would look at it"):
-        labwright(
-            "run",
-            "Which genes predict relapse in breast cancer?",
-            "--image",
-            photos / "0.png",
-            "--out",
-            tmp_path / "runs",
-        )
+        labwright("run", asked, "--image", photos / "0.png", "--out", tmp_path / "runs", *only)
     assert not (tmp_path / "runs").exists()
