@@ -55,7 +55,9 @@ def check_correctness(reading: Reading, known: Known) -> Tally:
             _claims(tally, declared, card)
     for step in reading.steps():
         for name in step.datasets:
-            message = f"the data set {name} could not be confirmed (not in `labwright datasets list`, nor named as verified)"
+            message = (
+                f"the data set {name} could not be confirmed (not in `labwright datasets list`, nor named as verified)"
+            )
             tally.ask(name.casefold() in known.cards, "data set exists", step.id, message)
         if step.tool:
             message = f"the tool {step.tool} could not be confirmed (not in the list, nor named as verified)"

@@ -26,16 +26,16 @@ from labwright.models.extras import require
 Say = Callable[[str], None]
 UNASKED = ("toy", "step", "judge")
 """Parts that run when none is named."""
-SECONDS = {"rates": 45, "settings": 220, "seed": 420}
+SECONDS = {"rates": 45, "settings": 170, "seed": 170}
 """Of one process on one idle core, roughly: validation of the rates, of the settings, and a seed of the grid."""
 QUICK_SCALE = 0.02
 
 
 def _toy(rows: Rows, quick: bool, say: Say) -> None:
     seeds = safety_toy.SEEDS[:1] if quick else safety_toy.SEEDS
-    workers = min(os.cpu_count() or 1, len(seeds))
-    rounds = -(-len(seeds) // workers)
-    total = SECONDS["rates"] + SECONDS["settings"] + rounds * SECONDS["seed"]
+    workers = os.cpu_count() or 1
+    validated, tested = (-(-len(s) // workers) for s in (safety_choice.SEEDS, seeds))
+    total = validated * (SECONDS["rates"] + SECONDS["settings"]) + tested * SECONDS["seed"]
     if not quick:
         say(f"toy: about {total / 60:.0f} minutes on {workers} idle cores; what is measured already is not again")
     scale = QUICK_SCALE if quick else 1.0
