@@ -71,15 +71,24 @@ class _Reading:
 
     prefill: bool = True
     mask: Tensor | None = None
+    _last: tuple[tuple[int, int, torch.device], Tensor, Tensor] | None = None
+    """Shape that `rows` was asked for, and its answer: the same in every layer of a pass."""
+
+    def begin(self, *, prefill: bool, mask: Tensor | None) -> None:
+        """Another pass begins."""
+        self.prefill, self.mask, self._last = prefill, mask, None
 
     def rows(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Row and index of the last real token of each sample."""
         b, t, _ = hidden.shape
-        index = torch.full((b,), t - 1, device=hidden.device)
-        if self.mask is not None and self.mask.shape == (b, t):
-            places = torch.arange(t, device=hidden.device)
-            index = (self.mask.to(hidden.device).bool() * places).argmax(dim=1)
-        return torch.arange(b, device=hidden.device), index
+        asked = (b, t, hidden.device)
+        if self._last is None or self._last[0] != asked:
+            index = torch.full((b,), t - 1, device=hidden.device)
+            if self.mask is not None and self.mask.shape == (b, t):
+                places = torch.arange(t, device=hidden.device)
+                index = (self.mask.to(hidden.device).bool() * places).argmax(dim=1)
+            self._last = (asked, torch.arange(b, device=hidden.device), index)
+        return self._last[1:]
 
     def changed(self, hidden: Tensor, shift: Tensor, positions: Positions) -> Tensor:
         """The states with the vector added where it belongs; (b, t, d). Padding is left alone."""
@@ -191,10 +200,9 @@ def _shifts(
 
 def _watcher(reading: _Reading) -> Callable[..., None]:
     def watch(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        past = named.get("past_key_values")
-        length = past.get_seq_length() if past is not None and hasattr(past, "get_seq_length") else 0
-        reading.prefill = length == 0
-        reading.mask = named.get("attention_mask")
+        # Looked for by what it can do: `generate` has named it past_key_values, and names it cache.
+        past = next((v for v in named.values() if hasattr(v, "get_seq_length")), None)
+        reading.begin(prefill=past is None or past.get_seq_length() == 0, mask=named.get("attention_mask"))
 
     return watch
 

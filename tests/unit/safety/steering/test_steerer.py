@@ -128,6 +128,24 @@ def test_generation_with_a_cache_is_that_without_one(model, shifts):
         )
 
 
+def test_in_a_generation_the_prompt_alone_is_steered_where_that_is_asked_for(model, shifts):
+    inputs = tiny_vision.encode("9 1 4", None)
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+    with Steerer(model, shifts, 1.0, Policy(positions="last_prompt")):
+        written = model.generate(**inputs, **options)[0, inputs["input_ids"].shape[1] :].tolist()
+    with torch.inference_mode():
+        with Steerer(model, shifts, 1.0):
+            pass_ = model(**inputs, use_cache=True)
+        wanted = [int(pass_.logits[0, -1].argmax())]
+        while len(wanted) < len(written):
+            ids = torch.tensor([wanted[-1:]])
+            pass_ = model(input_ids=ids, past_key_values=pass_.past_key_values, use_cache=True)
+            wanted.append(int(pass_.logits[0, -1].argmax()))
+    assert written == wanted
+    with Steerer(model, shifts, 1.0):
+        assert model.generate(**inputs, **options)[0, inputs["input_ids"].shape[1] :].tolist() != written
+
+
 def test_half_precision_keeps_its_type(shifts):
     half = tiny_vision.model().bfloat16()
     inputs = {**tiny_vision.encode("1 2", None)}
