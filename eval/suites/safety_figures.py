@@ -47,14 +47,17 @@ def _before(rows: Sequence[Row], arm: str, value: str) -> dict[str, float]:
 def _booster(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The pre-registered primary figure and its two conditions."""
     figures = []
-    plain, ours = cell(rows, at("sft"), "hs_plus"), cell(rows, at("booster"), "hs_plus")
-    if plain and ours and sum(plain.values()) > 0:
-        low, high = _ratio_interval(ours, plain)
-        note = (
-            f"primary; HS+ {_mean(ours):.3f} against {_mean(plain):.3f}; by seed {_list(ours)} against {_list(plain)}"
-        )
-        value = _mean(ours) / _mean(plain)
-        figures.append(figure("toy_booster_over_sft_hs", value, "ratio", len(ours), low=low, high=high, note=note))
+    for rate, suffix, role in ((MIDDLE, "", "primary; "), (RATE_NAMES[-1], "_high", "the high rate; ")):
+        plain, ours = (cell(rows, at(arm, rate), "hs_plus") for arm in ("sft", "booster"))
+        if plain and ours and sum(plain.values()) > 0:
+            low, high = _ratio_interval(ours, plain)
+            note = (
+                f"{role}HS+ {_mean(ours):.3f} against {_mean(plain):.3f}; by seed {_list(ours)} against {_list(plain)}"
+            )
+            value = _mean(ours) / _mean(plain)
+            figures.append(
+                figure(f"toy_booster_over_sft_hs{suffix}", value, "ratio", len(ours), low=low, high=high, note=note)
+            )
     before = _before(rows, "booster", "hs_plus")
     if before:
         losses = [_before(rows, arm, "harmful_loss") for arm in ("booster", "sft")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 import pytest
@@ -114,11 +116,19 @@ def test_every_goal_of_the_suite_has_a_figure_of_that_name():
 
 
 def test_the_page_draws_mean_curves_and_the_grid():
-    rows = on_all("sft", [0.2, 0.4, 0.6, 0.8, 1.0], curve=[[100, 0.5], [200, 1.0]])
+    arms = ("sft", "booster", *(f"arm{n}" for n in range(6)))
+    rows = [r for arm in arms for r in on_all(arm, [0.2, 0.4, 0.6, 0.8, 1.0], curve=[[100, 0.5], [200, 1.0]])]
+    rows = [{**r, "learning_rate": 1.8e-4, "arm": "<b>" if r["arm"] == "arm5" else r["arm"]} for r in rows]
     shown = page(rows)
-    assert shown.count("<polyline") == 1
-    assert "0.60 [0.20, 1.00]" in shown
+    assert shown.count("<polyline") == len(arms)
+    assert "0.60<small>0.20&#8211;1.00</small>" in shown
+    assert "middle rate, learning rate 1.8e-04" in shown
+    assert re.search(r"toy_booster_over_sft_hs</td><td>1</td>.*?<td class=\"no\">no</td>", shown)
+    labels = sorted(float(y) for y in re.findall(r'y="([\d.]+)" style', shown))
+    assert min(b - a for a, b in itertools.pairwise(labels)) >= 12.9  # all end at 1, and no name covers another
+    assert labels[-1] < 230
     assert "<script" not in shown
+    assert "<b>" not in shown
 
 
 def choice_rows(
