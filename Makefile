@@ -35,6 +35,7 @@ test: venv-dev engine bubblewrap image models-test lint test-analysis  ## Lint, 
 	$(LABWRIGHT) bench verify ensemble
 	$(LABWRIGHT) bench verify vision
 	$(LABWRIGHT) bench verify web
+	$(LABWRIGHT) bench verify safety
 
 # The operators run in the sandbox, on the packages of its image; their unit tests get the same ones.
 test-analysis: $(ANALYSIS)/.installed  ## Unit tests of the analysis operators
