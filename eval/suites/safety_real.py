@@ -7,6 +7,8 @@ Antidote are those of the toy's validation, since a validation here would take h
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,7 +75,9 @@ def real_rows(
 class _Work:
     def __init__(self, model: str, chosen: Mapping[str, Any], say: Callable[[str], None], scale: float) -> None:
         self.model, self.chosen, self.say, self.scale = model, chosen, say, scale
-        self.place = cache() / f"safety-{model.replace('/', '_')}{'' if scale == 1 else '-quick'}"
+        made_with = json.dumps([chosen["booster"], scale], sort_keys=True)  # other settings, other folders
+        digest = hashlib.sha256(made_with.encode()).hexdigest()[:8]
+        self.place = cache() / f"safety-{model.replace('/', '_')}-{digest}"
         self.data = data(max(4, round(scale * TESTED)))
 
     def steps(self, steps: int) -> int:
@@ -176,7 +180,8 @@ class _Work:
         return {
             "kind": "real", "name": name, "model": self.model, "seed": SEED, **harmful,
             "over_refusal": counts["near"].refusal_share, "near_n": counts["near"].n,
-            "accuracy": exact_share(replies["task_test"], answers), "task_n": len(answers), **facts,
+            "accuracy": exact_share(replies["task_test"], answers), "task_n": len(answers),
+            "settings": {k: dict(self.chosen[k]) for k in ("booster", "antidote")}, **facts,
         }  # fmt: skip
 
 
