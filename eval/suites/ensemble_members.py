@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.config import BackendConfig
+from labwright.eval.suites.parts import training_progress
 from labwright.models.topla.collected import closed_prompt
 from labwright.models.topla.questions import Question
 
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
     from labwright.models.training.config import TrainingConfig
     from labwright.models.training.examples import TrainingData
-    from labwright.models.training.results import Progress
 
 Say = Callable[[str], None]
-SAY_EVERY_S = 60.0
 BASE_05B, BASE_15B, BASE_135M = "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct"
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -93,7 +91,7 @@ def tune(plan: MemberPlan, questions: Sequence[Question], home: Path, say: Say) 
         checkpoint = load_checkpoint(plan.base)
         data = examples(questions, checkpoint.tokenizer, plan)
         config = settings(plan, str(checkpoint.tokenizer.eos_token))
-        train(checkpoint, data, config, folder, report=_reporter(plan.name, say), resume=folder.is_dir())
+        train(checkpoint, data, config, folder, report=training_progress(plan.name, say), resume=folder.is_dir())
     about = json.loads(record.read_text(encoding="utf-8"))
     return {name: about[name] for name in ("base_sha256", "config", "data", "parameters", "result")}
 
@@ -137,18 +135,3 @@ def settings(plan: MemberPlan, end: str) -> TrainingConfig:
         seed=tuning.seed,
         checkpoint_every=10,
     )
-
-
-def _reporter(name: str, say: Say) -> Callable[[Progress], None]:
-    shown = time.monotonic()
-
-    def report(progress: Progress) -> None:
-        nonlocal shown
-        if progress.note:
-            say(f"{name}: {progress.note}")
-        elif progress.step == progress.steps or time.monotonic() - shown >= SAY_EVERY_S:
-            shown = time.monotonic()
-            left = f", about {progress.remaining_s / 60:.0f} min left" if progress.step < progress.steps else ""
-            say(f"{name}: step {progress.step} of {progress.steps}, loss {progress.loss:.3f}{left}")
-
-    return report

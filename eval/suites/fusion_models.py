@@ -22,19 +22,18 @@ from labwright.eval.properties import PROPERTIES
 from labwright.eval.suites import alignment_data as data
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.fusion_scores import FUSED, MERGES, MIXED
+from labwright.eval.suites.parts import training_progress
 
 if TYPE_CHECKING:
     from labwright.models.checkpoints import Checkpoint
     from labwright.models.training.config import TrainingConfig
     from labwright.models.training.examples import Example, TrainingData
-    from labwright.models.training.results import Progress
 
 Say = Callable[[str], None]
 BASE = "smollm2-135m-instruct"
 MARK = "made.json"
 ROUTED = 64
 """Held-out examples a property on which the router's shares are measured."""
-EVERY_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,12 @@ def _trained(work: Work, name: str, folder: Path) -> Row:
     config = settings(work.plan, work.seed)
     base = load_checkpoint(str(work.folder / "base"))
     result = train(
-        base, replace(everything, train=chosen, heldout=()), config, folder, report=_reporter(work, name), resume=True
+        base,
+        replace(everything, train=chosen, heldout=()),
+        config,
+        folder,
+        report=training_progress(name, work.say),
+        resume=True,
     )
     return {"steps": result.steps, "loss": round(result.loss, 4), "tokens": result.tokens, "examples": len(chosen)}
 
@@ -191,7 +195,7 @@ def _fused(work: Work, folder: Path) -> Row:
         sources=_alignments(work), build=BuildSettings(seed=work.seed), training=settings(work.plan, work.seed)
     )
     everything = training_data(work.plan, work.seed)
-    report = _reporter(work, FUSED)
+    report = training_progress(FUSED, work.say)
     result = fuse(str(work.folder / "base"), plan, everything, folder, report, resume=True)
     kept = ("router_shares", "drift", "settings", "top_k")
     return {key: result.record[key] for key in kept}
@@ -199,24 +203,6 @@ def _fused(work: Work, folder: Path) -> Row:
 
 def _alignments(work: Work) -> dict[str, str]:
     return {name: str(work.folder / name) for name in PROPERTIES}
-
-
-def _reporter(work: Work, name: str) -> Callable[[Progress], None]:
-    shown = 0.0
-
-    def report(progress: Progress) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if progress.note:
-            work.say(f"{name}: {progress.note}")
-        elif now - shown >= EVERY_S or progress.step == progress.steps:
-            shown = now
-            work.say(
-                f"{name}: step {progress.step} of {progress.steps}, loss {progress.loss:.3f}, "
-                f"{progress.tokens_per_s:.0f} tokens/s, {progress.remaining_s / 60:.0f} min left"
-            )
-
-    return report
 
 
 def _clear(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What long benchmarks share: parts that can be measured alone, a limit in minutes, and the command that measured."""
+"""What long benchmarks share: parts that can be measured alone, a limit in minutes, lines about a training, and the command."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from labwright.errors import WrongUse
+from labwright.models.training.results import Progress
+
+SAY_EVERY_S = 20.0
+"""Least time between two lines about one training."""
 
 
 def refuse_unknown(parts: Sequence[str], known: Collection[str]) -> None:
@@ -40,3 +44,25 @@ def command(suite: str, parts: Sequence[str], *, quick: bool = False, model: str
         f"--model {model}" if model else "",
     ]
     return " ".join([f"labwright bench {suite}", *filter(None, flags)])
+
+
+def training_progress(name: str, say: Callable[[str], None]) -> Callable[[Progress], None]:
+    """Says how a training is getting on: its notes at once, its steps now and then and at the end.
+
+    Args:
+        name: of what is trained.
+        say: shows a line.
+    """
+    shown = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal shown
+        if progress.note:
+            say(f"{name}: {progress.note}")
+        elif progress.step == progress.steps or time.monotonic() - shown >= SAY_EVERY_S:
+            shown = time.monotonic()
+            left = f", about {progress.remaining_s / 60:.0f} min left" if progress.step < progress.steps else ""
+            speed = f", {progress.tokens_per_s:.0f} tokens/s" if progress.tokens_per_s > 0 else ""
+            say(f"{name}: step {progress.step} of {progress.steps}, loss {progress.loss:.3f}{speed}{left}")
+
+    return report

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.eval.suites.figures import Row
+from labwright.eval.suites.parts import training_progress
 from labwright.models.training.examples import Example, TrainingData
 
 if TYPE_CHECKING:
@@ -120,13 +121,13 @@ class _Work:
 
         folder = self.place / f"aligned-{how}"
         if not (folder / "training.json").is_file():
-            self.say(f"aligning: {how}")
             hooks = [Booster(self.data["harmful"], BoosterSettings(**self.chosen["booster"], harmful_batch=4))]
             config = settings(self.steps(ALIGN_STEPS), ALIGN_RATE, save="merged")
             rows = TrainingData(
                 self.data["align"], source="safe replies and the stand-in topic", licence="CC BY-NC 4.0"
             )
-            train(self.load(self.model), rows, config, folder, hooks if how == "booster" else [], resume=True)
+            used, report = hooks if how == "booster" else [], training_progress(f"aligning {how}", self.say)
+            train(self.load(self.model), rows, config, folder, used, report=report, resume=True)
         return self.load(str(folder))
 
     def attacked(self, alignment: str, arms: Sequence[str], suffix: str) -> Iterator[Row]:
@@ -135,10 +136,11 @@ class _Work:
 
         from labwright.models.training.loop import train
 
-        self.say(f"attacking: {alignment}")
         start = self.aligned(alignment)
         config = settings(self.steps(TUNE_STEPS), TUNE_RATE)
-        result = train(start, TrainingData(self.data["upload"]), config, self.place / f"tuned-{alignment}", resume=True)
+        report = training_progress(f"attacking {alignment}", self.say)
+        folder = self.place / f"tuned-{alignment}"
+        result = train(start, TrainingData(self.data["upload"]), config, folder, report=report, resume=True)
         tuned = replace(start, model=result.model.eval())
         for arm in sorted(arms, key=lambda a: ARMS[a][1]):  # what is not repaired first, since a repair works in place
             facts: dict[str, Any] = {"tuning_s": round(result.seconds, 2)}

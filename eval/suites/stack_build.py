@@ -10,8 +10,8 @@ from typing import Any
 
 from labwright.config import cache_dir
 from labwright.eval.suites import alignment_data
+from labwright.eval.suites.parts import training_progress
 from labwright.eval.suites.stack_names import HARDENED, UNHARDENED
-from labwright.models.training.results import Progress
 from labwright.workflows.stacks.build import CONFIG, RECORD, build
 from labwright.workflows.stacks.recipe import Recipe, read_recipe
 
@@ -87,11 +87,7 @@ def ensure(name: str, say: Say, text: str = RECIPE) -> Stack:
     path.write_text(text.format(name=name, alignment=alignment, after=after), encoding="utf-8")
     recipe = read_recipe(path)
 
-    def report(p: Progress) -> None:
-        if p.note:
-            say(f"{name}: {p.note}")
-
-    build(recipe, home / name, report, root=home / "stages")
+    build(recipe, home / name, training_progress(name, say), root=home / "stages")
     return Stack(name, recipe, home / name)
 
 
