@@ -136,10 +136,11 @@ def test_in_a_generation_the_prompt_alone_is_steered_where_that_is_asked_for(mod
     with torch.inference_mode():
         with Steerer(model, shifts, 1.0):
             pass_ = model(**inputs, use_cache=True)
+        kept = next(v for v in pass_.values() if hasattr(v, "get_seq_length"))
         wanted = [int(pass_.logits[0, -1].argmax())]
         while len(wanted) < len(written):
             ids = torch.tensor([wanted[-1:]])
-            pass_ = model(input_ids=ids, past_key_values=pass_.past_key_values, use_cache=True)
+            pass_ = model(input_ids=ids, cache=kept, use_cache=True)
             wanted.append(int(pass_.logits[0, -1].argmax()))
     assert written == wanted
     with Steerer(model, shifts, 1.0):
