@@ -1,7 +1,8 @@
 """What the models of the real fusion say to the held-out items, and what it is worth.
 
 A row of raw data is a model's verdicts on one property, in the order of the held-out items. Answers to risky
-instructions are judged as they come and kept as a hash; the others are kept in the cache for the pairwise judge.
+instructions are judged as they come and kept as a hash; helpful ones are kept in the row, so that they can be judged
+in pairs on another day and machine.
 """
 
 from __future__ import annotations
@@ -133,5 +134,6 @@ def answer_row(work: Work, answers: Answers, judges: Callable[[], HonestyJudges]
         "words": round(statistics.fmean(len(text.split()) for text in said), 1),
         "incoherent": sum(is_incoherent(text) for text in said),
         "verdicts": verdicts,
+        **({"texts": said} if name == "helpful" else {}),
         "sha256": [hashlib.sha256(text.encode()).hexdigest()[:12] for text in said],
     }

@@ -46,7 +46,7 @@ def measure(rows: Rows, quick: bool, say: Say) -> None:
         answers = Answers(work)
         for model in MODELS:
             _answered(rows, work, answers, judges, model)
-        _compared(rows, work, answers)
+        _compared(rows, work)
 
 
 def run(rows: Rows, quick: bool, say: Say) -> None:
@@ -76,13 +76,17 @@ def _answered(rows: Rows, work: Work, answers: Answers, judges: Callable[[], Hon
         rows.put({"kind": "fusion_model", "name": f"{work.seed}:{model}", **(work.made(model) or {})})
 
 
-def _compared(rows: Rows, work: Work, answers: Answers) -> None:
+def _compared(rows: Rows, work: Work) -> None:
     """Helpful answers in pairs with the base's; before that the judge is held against known worse answers."""
     prompts = asked(work.plan.held_out, "helpful")
     missing = [n for n in range(len(prompts)) if not rows.has("fusion_pairs", f"{work.seed}:{n}")]
     if not missing:
         return
-    said = {model: answers.of(model, "helpful")[0] for model in MODELS}
+    said = {
+        r["model"]: r["texts"]
+        for r in rows.all()
+        if r["kind"] == "fusion_answers" and r["seed"] == work.seed and r["property"] == "helpful"
+    }
     with _judge() as session:
         if not rows.has_kind("judge_pair"):
             for row in helpful_worth(session, work.say, work.plan.known_pairs):

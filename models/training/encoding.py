@@ -6,12 +6,13 @@ tokenised alone, so no token of a training example may straddle the border. What
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from labwright.errors import TrainingRefused
 from labwright.models.training.config import TrainingConfig
@@ -169,16 +170,32 @@ def answer_loss(logits: Tensor, batch: Batch) -> Tensor:
     """Summed cross entropy of the answer tokens, nats; a scalar in float32.
 
     Args:
-        logits: (b, t, v); position i predicts token i + 1.
+        logits: (b, t, v), position i predicts token i + 1; or (n, v) of the n answer tokens, from `answers_only`.
         batch: the labels.
     """
-    predicted = logits[:, :-1].float()  # (b, t - 1, v)
-    return torch.nn.functional.cross_entropy(
-        predicted.reshape(-1, predicted.shape[-1]),
-        batch.labels[:, 1:].reshape(-1),
-        ignore_index=MASKED,
-        reduction="sum",
-    )
+    counted = batch.labels[:, 1:] != MASKED  # (b, t - 1)
+    predicted = logits if logits.dim() == 2 else logits[:, :-1][counted]  # (n, v)
+    return torch.nn.functional.cross_entropy(predicted.float(), batch.labels[:, 1:][counted], reduction="sum")
+
+
+@contextmanager
+def answers_only(model: nn.Module, batch: Batch) -> Iterator[None]:
+    """Inside, the model's logits are (n, v), of its n answer tokens alone; nothing changes without an output layer.
+
+    With a vocabulary of tens of thousands, logits of prompt and padding that no loss reads cost as much time and
+    memory as the decoder layers of a small model.
+    """
+    find = getattr(model, "get_output_embeddings", None)
+    head = find() if find is not None else None
+    if head is None:
+        yield
+        return
+    counted = batch.labels[:, 1:] != MASKED
+    handle = head.register_forward_pre_hook(lambda _, hidden: hidden[0][:, :-1][counted])
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def model_inputs(batch: Batch) -> dict[str, Any]:

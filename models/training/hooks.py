@@ -72,7 +72,7 @@ class Hook:
         """Scalars that are added to the loss of a micro-batch, by the names under which they are recorded.
 
         A term is the mean over the batch's examples (or does not depend on them); micro-batches of a step are
-        weighed by their numbers of examples.
+        weighed by their numbers of examples. `outputs.logits` are (n, v), those of the batch's n answer tokens.
         """
         return {}
 

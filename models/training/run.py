@@ -22,6 +22,7 @@ from labwright.models.training.encoding import (
     Encoded,
     Encoding,
     answer_loss,
+    answers_only,
     collate,
     encode,
     model_inputs,
@@ -125,7 +126,8 @@ class TrainingRun:
         for number, batch in enumerate(batches, 1):
             apart = world > 1 and number < len(batches)
             with self.accelerator.no_sync(self._called) if apart else nullcontext():
-                outputs = self.forward(batch)
+                with answers_only(self.model, batch):
+                    outputs = self.forward(batch)
                 parts = {"": answer_loss(outputs.logits, batch) / answers}
                 for hook in self.hooks if terms else ():
                     found = hook.loss_terms(self, batch, outputs)
@@ -211,7 +213,8 @@ class TrainingRun:
             with torch.no_grad():
                 for chunk in chunks[rank::world]:
                     batch = self.batch(chunk)
-                    outputs = self.model(**self._inputs(batch))
+                    with answers_only(self.model, batch):
+                        outputs = self.model(**self._inputs(batch))
                     loss += float(answer_loss(outputs.logits, batch))
                     tokens += batch.answer_tokens()
         finally:

@@ -252,7 +252,8 @@ def next_batches(run: TrainingRun, encoding: Encoding, plan: Plan) -> list[Batch
         chosen = hook.choose_batch(run, run.step)
         if chosen is not None:
             return list(chosen)
-    rows = [encoding.rows[i] for i in plan.rows(run.step)]
+    # Of like length together: a step's loss does not depend on how its examples are split, its padding does.
+    rows = sorted((encoding.rows[i] for i in plan.rows(run.step)), key=lambda row: len(row.input_ids))
     world = run.accelerator.num_processes
     together = run.config.batch_size * world
     batches = []
