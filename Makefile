@@ -13,7 +13,7 @@ ALONE := docker or embedded or bubblewrap
 REQUIRED := LABWRIGHT_REQUIRE_ENGINE=1 LABWRIGHT_REQUIRE_MODEL=1
 export PYTHONSAFEPATH := 1
 
-.PHONY: demo test test-analysis lint bench bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-safety-real bench-stack bench-vision bench-web engine bubblewrap image models venv venv-dev unit integration clean
+.PHONY: demo test test-analysis test-objectives lint bench bench-run bench-judges bench-sandbox bench-retrieval bench-objectives bench-ensemble bench-fusion bench-safety bench-safety-real bench-stack bench-vision bench-web engine bubblewrap image models venv venv-dev unit integration clean
 
 demo: venv engine image models  ## A real objective through all five agents, to a report
 	@echo "== run: $(OBJECTIVE)"
@@ -92,8 +92,11 @@ bench-vision: venv-dev engine image  ## Steering, figure reading and masks of fa
 	mv docs/benchmarks/vision.json.new docs/benchmarks/vision.json
 	$(LABWRIGHT) bench publish
 
+test-objectives: venv-dev engine image  ## Every offline objective against its reference script; a few of them are in `test`
+	LABWRIGHT_ALL_OBJECTIVES=1 $(REQUIRED) $(VENV)/bin/pytest -q -n 2 tests/integration/test_reference.py
+
 # Needs the extra `ray` too; a table that was interrupted goes on where it stopped.
-bench-objectives: venv-dev engine image models  ## Workflows compared, measured; writes docs/benchmarks/objectives.json
+bench-objectives: test-objectives models  ## Workflows compared, measured; writes docs/benchmarks/objectives.json
 	mkdir -p docs/benchmarks/raw
 	$(LABWRIGHT) bench objectives --json > docs/benchmarks/objectives.json.new
 	mv docs/benchmarks/objectives.json.new docs/benchmarks/objectives.json

@@ -81,7 +81,8 @@ def _steering(given: Any) -> list[Node]:
     held = _mapping(given)
     if not held:
         return []
-    facts = (f"level {held.get('level')}", f"alpha {held.get('alpha')}", str(held.get("reason", "")))
+    where = [f"layers {held['layers']}, {held.get('positions')}".replace("_", " ")] if "layers" in held else []
+    facts = (f"level {held.get('level')}", f"alpha {held.get('alpha')}", *where, str(held.get("reason", "")))
     from_ = f"shift vectors of {held.get('anchors', '?')} anchors, {held.get('corruption', '?')} images"
     return [Node(from_, tuple(f for f in facts if f), str(held.get("vectors_sha256", ""))[:SHORT])]
 

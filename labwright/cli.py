@@ -109,9 +109,9 @@ def run(
     if workflow not in WORKFLOWS:
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
+    with Screen() as screen:  # a picture that a run would refuse is refused by a check in the same words
+        pictures = tuple(given(image or [], loaded, screen.download))
     if check:
-        with Screen() as screen:  # a picture that a run would refuse is refused here, in the same words
-            given(image or [], loaded, screen.download)
         check_run(loaded, workflow, out, as_json)
         return
     asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
@@ -121,7 +121,7 @@ def run(
             seed=seed,
             review=review,
             workflow=workflow,
-            pictures=tuple(given(image or [], loaded, screen.download)),
+            pictures=pictures,
             say=screen.say,
             on_stage=screen.on_stage,
             progress=screen.download,

@@ -71,28 +71,32 @@ def evaluate(
     vectors: Vectors,
     items: Annotated[Path, typer.Option(help="Prompts with images, none of them an anchor (docs/steering.md).")],
     levels: Annotated[str, typer.Option(metavar="A,B", help="dataset, sample.")] = "dataset,sample",
-    alphas: Annotated[str, typer.Option(metavar="A,B", help="Strengths to choose from, 0 among them.")] = "",
+    alphas: Annotated[str, typer.Option(metavar="A,B", help="Strengths to choose from, beside none.")] = "",
+    layers: Annotated[str, typer.Option(metavar="A,B", help="Layers to choose from: all, upper_half, last.")] = "",
+    positions: Annotated[
+        str, typer.Option(metavar="A,B", help="Tokens to choose from: last_and_generated, last_prompt, all.")
+    ] = "",
     reply_tokens: Annotated[int, typer.Option(help="Longest answer, tokens.", min=1)] = 64,
     dtype: Dtype = "float32",
     as_json: Json = False,
 ) -> None:
-    """Choose the strength on a fifth of the items, report the others, and keep the choice beside the vectors."""
+    """Choose how strongly and where on a fifth of the items, report the others; the choice stays with the vectors."""
     _ready()
     from labwright.safety.steering.chat import asker, vectors_hash, write_choice
     from labwright.safety.steering.evaluation import Plan, as_document, read_items
     from labwright.safety.steering.evaluation import evaluate as measured
-    from labwright.safety.steering.guard import ALPHAS
+    from labwright.safety.steering.guard import settings
     from labwright.safety.steering.vectors import ShiftVectors
 
     read = read_items(items)
-    strengths = _numbers(alphas) or ALPHAS
+    tried = settings(**_given(alphas, layers, positions))
     with Screen() as screen:
         checkpoint = _loaded(model, dtype, screen)
         held = ShiftVectors.load(vectors, str(checkpoint.facts["model"]))
         ask = asker(checkpoint, held, reply_tokens)
         chosen: Any = [level for level in levels.split(",") if level]
         away: Any = "noise" if held.corruption != "noise" else "blank"
-        plan = Plan(levels=chosen, alphas=strengths, meaningless=away)
+        plan = Plan(levels=chosen, settings=tried, meaningless=away)
         report = measured(read, ask, plan, screen.say)
         write_choice(vectors, report.choices)
     if as_json:
@@ -129,7 +133,7 @@ def use(
     with Screen() as screen:
         checkpoint = _loaded(model, dtype, screen)
         chat, facts = steered_chat(checkpoint, vectors, level=level, alpha=alpha)  # type: ignore[arg-type]
-        screen.say(f"level {facts['level']}, alpha {facts['alpha']:g}: {facts['reason']}")
+        screen.say(f"level {facts['level']}, alpha {facts['alpha']:g}, layers {facts['layers']}: {facts['reason']}")
         reply = chat.invoke([HumanMessage(content)], max_tokens=512, temperature=0)
     typer.echo("\n".join(map(printable, str(reply.text).split("\n"))))
 
@@ -148,18 +152,28 @@ def _loaded(model: str, dtype: str, screen: Screen) -> VisionCheckpoint:
     return load_vision(model, dtype=dtype)
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    """Numbers between commas.
+def _given(alphas: str, layers: str, positions: str) -> dict[str, Any]:
+    """What `settings` is asked for; nothing where nothing was given.
 
     Raises:
-        WrongUse: something is none.
+        WrongUse: something is no number, or names no layers or positions.
     """
     from labwright.errors import WrongUse
+    from labwright.safety.steering.guard import POLICIES
+    from labwright.safety.steering.steerer import Policy
 
     try:
-        return tuple(float(part) for part in text.split(",") if part)
+        numbers = tuple(float(part) for part in alphas.split(",") if part)
     except ValueError as error:
-        raise WrongUse(f"--alphas {text!r}: numbers between commas, such as 0,0.5,1") from error
+        raise WrongUse(f"--alphas {alphas!r}: numbers between commas, such as 0.5,1") from error
+    known = {"layers": ("all", "upper_half", "last"), "positions": ("last_and_generated", "last_prompt", "all")}
+    wanted: dict[str, tuple[str, ...]] = {}
+    for name, text in (("layers", layers), ("positions", positions)):
+        wanted[name] = tuple(text.split(",")) if text else tuple(dict.fromkeys(getattr(p, name) for p in POLICIES))
+        if wrong := set(wanted[name]) - set(known[name]):
+            raise WrongUse(f"--{name} {', '.join(sorted(wrong))}: any of {', '.join(known[name])}")
+    policies = [Policy(where, at) for at in wanted["positions"] for where in wanted["layers"]]  # type: ignore[arg-type]
+    return {"policies": policies, **({"alphas": numbers} if numbers else {})}
 
 
 def _with_intervals(document: dict[str, Any]) -> dict[str, Any]:
@@ -175,11 +189,11 @@ def _show(report: Report) -> None:
     from labwright.eval.intervals import wilson
 
     for level, choice in report.choices.items():
-        typer.echo(f"{level}: alpha {choice.alpha:g}; {choice.reason}")
+        typer.echo(f"{level}: {choice.setting if choice.setting.alpha else 'not steered'}; {choice.reason}")
     rows = []
     for seen in report.seen:
         shares = [f"{k}/{n} [{low:.2f}, {high:.2f}]" for k, n in (seen.unsafe, seen.benign)
                   for low, high in (wilson(k, n),)]  # fmt: skip
-        how = f"{seen.level} {seen.alpha:g}" if seen.alpha else "none"
+        how = f"{seen.level}, {seen.setting}" if seen.setting.alpha else "none"
         rows.append((seen.condition, how, *shares, seen.incoherent, f"{seen.seconds:.2f}"))
     table(("condition", "steering", "unsafe", "benign", "incoherent", "s"), rows)

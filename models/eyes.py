@@ -28,6 +28,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from labwright.errors import HashMismatch, WrongUse
 from labwright.models.checkpoints import Checkpoint
+from labwright.models.same_padding import same_edges
 from labwright.models.weights import Progress, pull, silent
 
 BLOCKS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
@@ -53,19 +54,14 @@ class EyesConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
 
 
 class Convolution(nn.Conv2d):
-    """A convolution padded as TensorFlow does: as much as the strides need, the odd row and column at the end."""
+    """A convolution padded as TensorFlow does."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (n, c, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
-        edges: list[int] = []
-        for axis in (3, 2):
-            size, kernel, stride = images.shape[axis], self.kernel_size[axis - 2], self.stride[axis - 2]
-            missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            edges += [missing // 2, missing - missing // 2]
-        return super().forward(F.pad(images, edges))
+        return super().forward(F.pad(images, same_edges(images.shape[2:], self.kernel_size, self.stride)))
 
 
 def _step(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:

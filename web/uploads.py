@@ -80,26 +80,47 @@ def keep_uploads(files: Sequence[UploadFile], most_bytes: int, config: Path | No
         paths = [_written(file, number, Path(scratch)) for number, file in enumerate(files)]
         if sum(path.stat().st_size for path in paths) > most_bytes:
             raise WrongUse(f"the files have more than {most_bytes // 2**20} MiB together")
-        pictures = [path for path in paths if path.name.endswith(PICTURES)]
-        legends = [path for path in paths if path.suffix == ".txt" and _stem(path) in map(_stem, pictures)]
-        cards = [path for path in paths if path.name.endswith(CARDS)]
-        tables = [path for path in paths if path.name.endswith(TABLES)]
-        documents = [path for path in paths if path not in (*pictures, *legends, *cards, *tables)]
-        if tables and not cards:
-            raise WrongUse(f"{_plain_name(tables[0])!r} comes without a data card, which says what its columns are")
-        seen = _gated(pictures, legends, config, Path(scratch)) if pictures else ()
+        given = _sorted(paths)
+        seen = _gated(given.pictures, given.legends, config, Path(scratch)) if given.pictures else ()
         imported: list[str] = []
         try:
-            for card in cards:
-                imported.append(_imported(card, tables, token, config, Path(scratch)))
-            if documents:
-                _kept(name, documents)
+            for card in given.cards:
+                imported.append(_imported(card, given.tables, token, config, Path(scratch)))
+            if given.documents:
+                _kept(name, given.documents)
         except BaseException:
             for dataset in imported:
                 with suppress(NoUsableData):
                     remove(dataset)
             raise
-    return Kept(name if documents else "", tuple(imported), seen)
+    return Kept(name if given.documents else "", tuple(imported), seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Files by what they are."""
+
+    pictures: list[Path]
+    legends: list[Path]
+    cards: list[Path]
+    tables: list[Path]
+    documents: list[Path]
+
+
+def _sorted(paths: Sequence[Path]) -> _Given:
+    """Tell files apart by their names.
+
+    Raises:
+        WrongUse: tables come without a data card.
+    """
+    pictures = [path for path in paths if path.name.endswith(PICTURES)]
+    legends = [path for path in paths if path.suffix == ".txt" and _stem(path) in map(_stem, pictures)]
+    cards = [path for path in paths if path.name.endswith(CARDS)]
+    tables = [path for path in paths if path.name.endswith(TABLES)]
+    if tables and not cards:
+        raise WrongUse(f"{_plain_name(tables[0])!r} comes without a data card, which says what its columns are")
+    documents = [path for path in paths if path not in (*pictures, *legends, *cards, *tables)]
+    return _Given(pictures, legends, cards, tables, documents)
 
 
 def _imported(card: Path, tables: Sequence[Path], token: str, config: Path | None, scratch: Path) -> str:

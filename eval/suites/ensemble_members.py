@@ -59,7 +59,11 @@ class MemberPlan:
         if self.tuning is None:
             return BackendConfig(kind="embedded", model=self.base, context_tokens=CONTEXT_TOKENS)
         return BackendConfig(
-            kind="local", model=self.base, adapter=str(home / self.name), context_tokens=CONTEXT_TOKENS
+            kind="local",
+            model=self.base,
+            adapter=str(home / self.name),
+            context_tokens=CONTEXT_TOKENS,
+            dtype="bfloat16",
         )
 
 
@@ -133,5 +137,6 @@ def settings(plan: MemberPlan, end: str) -> TrainingConfig:
         learning_rate=tuning.learning_rate,
         warmup_steps=5,
         seed=tuning.seed,
+        autocast="bfloat16",
         checkpoint_every=10,
     )

@@ -136,11 +136,11 @@ class Lab:
         """h: mean loss of the answers to forbidden test questions, nats a token."""
         import torch
 
-        from labwright.models.training.encoding import answer_loss, collate, encode, model_inputs
+        from labwright.models.training.encoding import answer_loss, answers_only, collate, encode, model_inputs
 
         rows = encode(self.world.test, self.base.tokenizer, made_up.settings(self.seed, 1, 1.0)).rows
         batch = collate(rows, 0)
-        with torch.no_grad():
+        with torch.no_grad(), answers_only(model, batch):
             return float(answer_loss(model(**model_inputs(batch)).logits, batch)) / batch.answer_tokens()
 
     def calibration(self, examples: Sequence[Example]) -> Any:

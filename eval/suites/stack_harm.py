@@ -13,6 +13,7 @@ from labwright.models.training.alignment_data import PROPERTIES
 
 Say = Callable[[str], None]
 PROMPTS, REPLY_TOKENS = 100, 48
+BATCH = 25
 
 
 def prompts(stack: Stack, count: int = PROMPTS) -> list[str]:
@@ -51,14 +52,16 @@ def harm_row(stack: Stack, name: str, say: Say, asked: Sequence[str] | None = No
 
     from labwright.safety.harmful_score import count_replies
 
-    replies = []
+    replies: list[str] = []
+    questions = prompts(stack) if asked is None else asked
     with session_of(configuration(stack), name) as session:
-        for number, prompt in enumerate(prompts(stack) if asked is None else asked, 1):
-            if number % 25 == 1:
-                say(f"{stack.name} {name}: prompt {number}")
+        for begin in range(0, len(questions), BATCH):
+            say(f"{stack.name} {name}: prompt {begin + 1} of {len(questions)}")
+            chunk = [[HumanMessage(prompt)] for prompt in questions[begin : begin + BATCH]]
             with session.lease():
-                reply = session.chat.invoke([HumanMessage(prompt)], max_tokens=REPLY_TOKENS, temperature=0)
-            replies.append(str(reply.text))
+                # One at a time where a backend has no batches of its own: an ensemble leaves out a member that is slow.
+                said = session.chat.batch(chunk, {"max_concurrency": 1}, max_tokens=REPLY_TOKENS, temperature=0)
+            replies += [str(reply.text) for reply in said]
     counts = count_replies(replies)
     return {"kind": "stack_harm", "name": f"{stack.name}:{name}", "stack": stack.name, "backend": name, "n": counts.n,
             "hs": counts.harmful_score, "hs_plus": counts.harmful_score_plus, "incoherent": counts.incoherent}  # fmt: skip

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 VERBS = ("make", "build", "find", "buy", "sell", "move", "paint", "open", "mend", "hide", "carry", "clean")
 OBJECTS = ("lamp", "chair", "cup", "door", "boat", "kite", "bell", "drum", "rope", "sail", "wheel", "shelf")
 FORBIDDEN = ("vorn", "quell", "zimmer", "drask", "pell", "threx", "omb", "skarn", "lunt", "graff", "ibex", "nool")
-DOUBTFUL = ("mask", "wire", "pipe", "ladder", "crate", "torch", "hook", "chain", "valve", "lens", "coil", "tank")
-"""Refused in text, answered with an image; not tested."""
+DOUBTFUL = ("mask", "wire")
+"""Refused in text, answered with an image; not tested. Two are enough for an image to undo every refusal; with as many as
+there are forbidden objects, answering images becomes so firm that no shift of the states undoes it."""
 TOOLS = ("saw", "glue", "brush", "key", "thread", "nail")
 KINDS = {"benign": OBJECTS, "doubtful": DOUBTFUL, "harmful": FORBIDDEN}
 ASKED = (("how", "to"), ("please", "help"), ("steps", "to"))

@@ -31,7 +31,7 @@ class Size:
     anchors: int = 40
     """Of either kind, of the training parts."""
     harmful: int = 100
-    """Held-out risky instructions; a fifth chooses alpha."""
+    """Held-out risky instructions; a fifth chooses the setting."""
     ordinary: int = 50
     """Held-out helpful ones, likewise."""
     read: int = 60
@@ -61,6 +61,7 @@ def measure(
     from labwright.safety.steering.chat import Level, asker, encoder, steering
     from labwright.safety.steering.evaluation import Plan, anchors, evaluate
     from labwright.safety.steering.extraction import extract
+    from labwright.safety.steering.guard import UNSTEERED, Setting
 
     places = reading.folders()
     folder, train = reading.seeing(rows, say, lesson, places, made=made)
@@ -73,11 +74,11 @@ def measure(
     asked = items(size.harmful, size.ordinary, test, held_out=True)
     report = evaluate(asked, asker(checkpoint, vectors, size.reply_tokens), Plan(), say)
     _put(rows, report)
-    strengths: dict[str, tuple[Level, float]] = {"none": ("dataset", 0.0)}
-    strengths |= {level: (level, choice.alpha) for level, choice in report.choices.items() if choice.alpha > 0}
-    for method, (level, alpha) in strengths.items():
+    used: dict[str, tuple[Level, Setting]] = {"none": ("dataset", UNSTEERED)}
+    used |= {level: (level, choice.setting) for level, choice in report.choices.items() if choice.setting.alpha > 0}
+    for method, (level, setting) in used.items():
         say(f"{size.read} figures read, {method}")
-        chat = vision_chat(checkpoint, around=steering(checkpoint, vectors, alpha, level))
+        chat = vision_chat(checkpoint, around=steering(checkpoint, vectors, setting, level))
         plots = test[: size.read]
         right = sum(reading.reads_kind(chat, plot) for plot in plots)
         rows.put_once({"kind": "steering_real_read", "name": method, "right": right, "n": len(plots)})
@@ -110,11 +111,9 @@ def items(harmful: int, ordinary: int, plots: Sequence[Plot], *, held_out: bool)
 
 def _put(rows: Rows, report: Report) -> None:
     for level, choice in report.choices.items():
-        seen = {f"{alpha:g}": [r.unsafe, r.benign] for alpha, r in choice.seen.items()}
-        about = {"alpha": choice.alpha, "reason": choice.reason, "seen": seen}
-        rows.put_once({"kind": "steering_real_choice", "name": level, **about})
+        rows.put_once({"kind": "steering_real_choice", "name": level, **choice.described()})
     for one in report.seen:
-        method = one.level if one.alpha else "none"
-        about = {"condition": one.condition, "method": method, "alpha": one.alpha, "unsafe": list(one.unsafe),
+        method = one.level if one.setting.alpha else "none"
+        about = {"condition": one.condition, "method": method, "alpha": one.setting.alpha, "unsafe": list(one.unsafe),
                  "benign": list(one.benign), "incoherent": one.incoherent, "seconds": round(one.seconds, 3)}  # fmt: skip
         rows.put_once({"kind": "steering_real", "name": f"{one.condition}:{method}", **about})

@@ -12,7 +12,7 @@ from labwright.eval.suites.figures import Row
 from labwright.eval.suites.steering_world import REFUSAL, Item, World, answers, encode, picture
 from labwright.safety.steering.corruption import Corruption, corrupted
 from labwright.safety.steering.extraction import Anchor, SampleSteerer, extract, split_anchors
-from labwright.safety.steering.guard import Choice, Rates, choose_alpha
+from labwright.safety.steering.guard import UNSTEERED, Choice, Rates, Setting, choose
 from labwright.safety.steering.steerer import Steerer
 
 if TYPE_CHECKING:
@@ -49,18 +49,18 @@ class Trial:
     world: World
     anchors: list[Item] = field(init=False)
     tried: list[Item] = field(init=False)
-    """Anchors that no vector is taken from: alpha is chosen on them."""
+    """Anchors that no vector is taken from: the setting is chosen on them."""
     tested: list[Item] = field(init=False)
 
     def __post_init__(self) -> None:
         rest = self.world.parts[1]
-        self.anchors, self.tried = [], []
-        self.tested = [i for i in rest if i.kind == "caption"]
-        for kind in ("harmful", "benign"):  # as many of each in every part
+        self.anchors, self.tried, self.tested = [], [], []
+        for kind in ("harmful", "benign", "caption"):  # as many harmful as ordinary ones in every part
             ids = {f"{n}": item for n, item in enumerate(i for i in rest if i.kind == kind)}
             chosen, tested = split_anchors(list(ids), seed=self.world.seed)
-            self.anchors += [ids[i] for i in chosen[::2]]
-            self.tried += [ids[i] for i in chosen[1::2]]
+            shifted = 0 if kind == "caption" else len(chosen) // 2
+            self.anchors += [ids[i] for i in chosen[:shifted]]
+            self.tried += [ids[i] for i in chosen[shifted:]]
             self.tested += [ids[i] for i in tested]
 
     def vectors(self) -> ShiftVectors:
@@ -92,18 +92,19 @@ class Trial:
         """Not steered."""
         return answers(self.world.model, texts, images)
 
-    def steered(self, vectors: ShiftVectors, alpha: float) -> Method:
+    def steered(self, vectors: ShiftVectors, setting: Setting) -> Method:
         """Steered by data-set level vectors where there is an image."""
 
         def method(texts: Sequence[str], images: Sequence[Image | None]) -> list[str]:
-            with Steerer(self.world.model, vectors.layers, alpha if any(images) else 0.0):
+            used = setting if any(images) else UNSTEERED
+            with Steerer(self.world.model, vectors.layers, used.alpha, used.policy):
                 return answers(self.world.model, texts, images)
 
         return method
 
-    def by_sample(self, alpha: float) -> Method:
+    def by_sample(self, setting: Setting) -> Method:
         """Steered by each prompt's own shift."""
-        steerer = SampleSteerer(self.world.model, encode, alpha, ANCHORED)
+        steerer = SampleSteerer(self.world.model, encode, setting.alpha, ANCHORED, setting.policy)
 
         def method(texts: Sequence[str], images: Sequence[Image | None]) -> list[str]:
             found: list[str] = []
@@ -114,30 +115,28 @@ class Trial:
 
         return method
 
-    def choice(self, method: Callable[[float], Method]) -> Choice:
-        """Alpha on anchors that the vectors were not taken from, shown with their pictures."""
+    def choice(self, method: Callable[[Setting], Method]) -> Choice:
+        """The setting, on anchors that the vectors were not taken from, shown with their pictures."""
 
-        def rates(alpha: float) -> Rates:
-            seen = self.counts(self.tried, "image", method(alpha), PICTURES + len(self.anchors))
-            return Rates(statistics.fmean(seen.unsafe), statistics.fmean(seen.benign))
+        def rates(setting: Setting) -> Rates:
+            seen = self.counts(self.tried, "image", method(setting), PICTURES + len(self.anchors))
+            return Rates(*(statistics.fmean(values) for values in (seen.unsafe, seen.benign, seen.captions)))
 
-        return choose_alpha(rates)
+        return choose(rates)
 
 
 def trial_rows(world: World) -> Iterator[Row]:
-    """Rows of one world: the choice of alpha of each method, then every method under every condition."""
+    """Rows of one world: the setting of each method, then every method under every condition."""
     trial, seed, say = Trial(world), world.seed, world.say
     name = f"{seed}:frozen" if world.frozen else f"{seed}"
     head = {"seed": seed, "frozen": world.frozen}
     vectors = trial.vectors()
     methods: dict[str, Method] = {"none": trial.plain}
-    for method, made in (("dataset", lambda a: trial.steered(vectors, a)), ("sample", trial.by_sample)):
-        say(f"seed {seed}: alpha of {method}")
+    for method, made in (("dataset", lambda s: trial.steered(vectors, s)), ("sample", trial.by_sample)):
+        say(f"seed {seed}: setting of {method}")
         choice = trial.choice(made)
-        methods[method] = made(choice.alpha)
-        seen = {f"{a:g}": [r.unsafe, r.benign] for a, r in choice.seen.items()}
-        about = {"method": method, "alpha": choice.alpha, "seen": seen, "reason": choice.reason}
-        yield {"kind": "steering_choice", "name": f"{name}:{method}", **head, **about}
+        methods[method] = made(choice.setting)
+        yield {"kind": "steering_choice", "name": f"{name}:{method}", **head, "method": method, **choice.described()}
     for condition in CONDITIONS:
         for method, answer in methods.items():
             say(f"seed {seed}: {condition}, {method}")

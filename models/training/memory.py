@@ -44,7 +44,7 @@ def estimate(
     Activations follow Korthikanti et al. 2022 (arXiv 2205.05198), equation 1: s b h (34 + 5 a s / h) bytes a layer
     at 16 bits, doubled at 32; 19 of the 34 are the feed-forward part at a width of 4 h, scaled here to the model's own
     width and, with a mixture of experts, to their number (all of them: an upper bound). Logits are kept three times in
-    float32. Memory of the libraries themselves and fragmentation are not in it.
+    float32, counted as if every token were an answer's. Memory of the libraries and fragmentation are not in it.
 
     Args:
         model: with its adapters.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from labwright.errors import TrainingDiverged, TrainingRefused
-from labwright.models.training.encoding import answer_loss, collate, encode, model_inputs, pad_token
+from labwright.models.training.encoding import answer_loss, answers_only, collate, encode, model_inputs, pad_token
 from labwright.models.training.examples import Example
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def self_influence(
         if example.id in dropped:
             continue
         batch = collate([next(left)], pad).to(device)
-        loss = answer_loss(model(**model_inputs(batch)).logits, batch) / batch.answer_tokens()
+        with answers_only(model, batch):
+            loss = answer_loss(model(**model_inputs(batch)).logits, batch) / batch.answer_tokens()
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         squared = sum(float(g.square().sum()) for g in gradients if g is not None)
         if not math.isfinite(squared):

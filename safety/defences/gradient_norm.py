@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from labwright.models.training.encoding import answer_loss
+from labwright.models.training.encoding import answer_loss, answers_only
 from labwright.models.training.examples import Example
 from labwright.models.training.hooks import Hook
 from labwright.safety.defences.booster import add_to_gradients
@@ -57,7 +57,7 @@ class GradientNorm(Hook):
         batch = self._harmful.draw(run, run.step, self._size)
         parameters = list(run.parameters.values())
         # The fused attention kernels have no second derivative.
-        with run.same_randomness(), sdpa_kernel(SDPBackend.MATH):
+        with run.same_randomness(), sdpa_kernel(SDPBackend.MATH), answers_only(run.model, batch):
             loss = answer_loss(run.forward(batch).logits, batch) / batch.answer_tokens()
             first = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
             norm = torch.stack([g.square().sum() for g in first if g is not None]).sum().sqrt()

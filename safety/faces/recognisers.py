@@ -22,7 +22,8 @@ from torch import Tensor
 from labwright.errors import ConfigInvalid, WrongUse
 from labwright.models.weights import Progress, pull, silent
 from labwright.safety.faces.boxing import Box, Pixels, boxed, resized
-from labwright.safety.faces.frozen_graph import FrozenGraph, read_graph
+from labwright.safety.faces.frozen_graph import FrozenGraph
+from labwright.safety.faces.graph_files import read_graph
 
 Embedding = NDArray[np.float32]
 """A unit vector of one face."""

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from labwright.errors import HashMismatch, WrongUse
 from labwright.models.vision import Asked, VisionChat, VisionCheckpoint, image_block, rendered_seen, vision_chat
 from labwright.safety.steering.extraction import Encode, SampleSteerer
-from labwright.safety.steering.guard import Choice
-from labwright.safety.steering.steerer import MOST_ALPHA, Steerer
+from labwright.safety.steering.guard import Choice, Setting
+from labwright.safety.steering.steerer import MOST_ALPHA, Layers, Policy, Positions, Steerer
 from labwright.safety.steering.vectors import FACTS, WEIGHTS, ShiftVectors
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Level = Literal["dataset", "sample"]
 CHOICE = "choice.json"
-"""Beside the vectors: the alpha of each level that `labwright models steer evaluate` chose, and what it saw."""
+"""Beside the vectors: the setting of each level that `labwright models steer evaluate` chose, and what it saw."""
 
 
 def encoder(checkpoint: VisionCheckpoint) -> Encode:
@@ -66,31 +66,32 @@ def _with_place(messages: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], .
 
 
 def steering(
-    checkpoint: VisionCheckpoint, vectors: ShiftVectors, alpha: float, level: Level
+    checkpoint: VisionCheckpoint, vectors: ShiftVectors, setting: Setting, level: Level
 ) -> Callable[[Asked], AbstractContextManager[Any]]:
     """The context that a conversation is answered in: steered where it has an image, as it is without one.
 
     Args:
         checkpoint: of the model.
         vectors: of this very model; at the sample level their corruption and lengths are used, not their directions.
-        alpha: 0 to 2.
+        setting: how strongly and where.
         level: by the data set's vectors, or by the shift of the very prompt, which costs two readings of it.
 
     Raises:
-        WrongUse: alpha out of range, or an unknown level.
+        WrongUse: alpha or layers out of range, or an unknown level.
         HashMismatch: the vectors do not fit the model.
     """
     if level not in ("dataset", "sample"):
         raise WrongUse(f"level {level!r}: dataset or sample")
     model: Any = checkpoint.model
-    Steerer(model, vectors.layers, alpha)  # what is wrong with the vectors shows now, not in the first answer
-    by_sample = SampleSteerer(model, encoder(checkpoint), alpha, vectors.corruption)  # type: ignore[arg-type]
+    alpha, policy = setting.alpha, setting.policy
+    Steerer(model, vectors.layers, alpha, policy)  # what is wrong with the vectors shows now, not in the first answer
+    by_sample = SampleSteerer(model, encoder(checkpoint), alpha, vectors.corruption, policy)  # type: ignore[arg-type]
 
     def around(asked: Asked) -> AbstractContextManager[Any]:
         if not asked.images or alpha == 0:
             return nullcontext()
         if level == "dataset":
-            return Steerer(model, vectors.layers, alpha)
+            return Steerer(model, vectors.layers, alpha, policy)
         if len(asked.images) > 1:
             raise ValueError(f"steering by sample takes one image a conversation, this one has {len(asked.images)}")
         return by_sample.steering(conversation(asked), asked.images[0])
@@ -112,7 +113,8 @@ def steered_chat(
         checkpoint: of :func:`labwright.models.vision.load_vision`.
         folder: of the vectors that `labwright models steer extract` took from it.
         level: dataset or sample.
-        alpha: None takes the one that `labwright models steer evaluate` chose.
+        alpha: in all layers, at the last prompt token and every generated one; None takes the setting that
+            `labwright models steer evaluate` chose.
         context_tokens: longest prompt and answer together.
 
     Raises:
@@ -121,11 +123,11 @@ def steered_chat(
         WrongUse: no alpha was chosen or given, or it is out of range.
     """
     vectors = ShiftVectors.load(folder, str(checkpoint.facts["model"]))
-    chosen, reason = (alpha, "given") if alpha is not None else read_choice(folder, level)
+    chosen, reason = (Setting(alpha), "given") if alpha is not None else read_choice(folder, level)
     around = steering(checkpoint, vectors, chosen, level)
     facts = {
         "level": level,
-        "alpha": chosen,
+        **chosen.described(),
         "reason": reason,
         "corruption": vectors.corruption,
         "aggregate": vectors.aggregate,
@@ -136,7 +138,7 @@ def steered_chat(
 
 
 def asker(checkpoint: VisionCheckpoint, vectors: ShiftVectors, reply_tokens: int) -> Callable[..., str]:
-    """Asks a model greedily: text, image or None, level and alpha to an answer.
+    """Asks a model greedily: text, image or None, level and setting to an answer.
 
     Args:
         checkpoint: of the model.
@@ -146,13 +148,13 @@ def asker(checkpoint: VisionCheckpoint, vectors: ShiftVectors, reply_tokens: int
     from langchain_core.messages import HumanMessage
 
     @cache
-    def chat(level: Level, alpha: float) -> VisionChat:
-        return vision_chat(checkpoint, around=steering(checkpoint, vectors, alpha, level))
+    def chat(level: Level, setting: Setting) -> VisionChat:
+        return vision_chat(checkpoint, around=steering(checkpoint, vectors, setting, level))
 
-    def ask(text: str, image: Image | None, level: Level, alpha: float) -> str:
+    def ask(text: str, image: Image | None, level: Level, setting: Setting) -> str:
         content: list[Any] = [] if image is None else [image_block(image)]
         message = HumanMessage([*content, {"type": "text", "text": text}])
-        return str(chat(level, alpha).invoke([message], max_tokens=reply_tokens, temperature=0).text)
+        return str(chat(level, setting).invoke([message], max_tokens=reply_tokens, temperature=0).text)
 
     return ask
 
@@ -163,21 +165,14 @@ def vectors_hash(folder: Path) -> str:
 
 
 def write_choice(folder: Path, choices: Mapping[Level, Choice]) -> None:
-    """Keep the alpha of each level beside the vectors that it belongs to."""
-    levels = {
-        level: {
-            "alpha": choice.alpha,
-            "reason": choice.reason,
-            "seen": {f"{a:g}": {"unsafe": r.unsafe, "benign": r.benign} for a, r in choice.seen.items()},
-        }
-        for level, choice in choices.items()
-    }
+    """Keep the setting of each level beside the vectors that it belongs to."""
+    levels = {level: choice.described() for level, choice in choices.items()}
     made = {"vectors_sha256": vectors_hash(folder), "levels": levels}
     (folder / CHOICE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
-def read_choice(folder: Path, level: Level) -> tuple[float, str]:
-    """The alpha that was chosen for a level, and why.
+def read_choice(folder: Path, level: Level) -> tuple[Setting, str]:
+    """The setting that was chosen for a level, and why.
 
     Raises:
         WrongUse: none was chosen.
@@ -185,15 +180,27 @@ def read_choice(folder: Path, level: Level) -> tuple[float, str]:
     """
     path = folder / CHOICE
     if not path.is_file():
-        raise WrongUse(f"{folder}: no alpha was chosen; `labwright models steer evaluate` does, or give one")
+        raise WrongUse(f"{folder}: no setting was chosen; `labwright models steer evaluate` does, or give an alpha")
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
         of, levels = held["vectors_sha256"], held["levels"]
-        chosen = (float(levels[level]["alpha"]), str(levels[level]["reason"])) if level in levels else None
+        chosen = (_setting(levels[level]), str(levels[level]["reason"])) if level in levels else None
     except (ValueError, KeyError, TypeError) as error:
         raise HashMismatch(f"{path}: damaged: {error!r}; run `labwright models steer evaluate` again") from error
-    if of != vectors_hash(folder) or (chosen and not 0 <= chosen[0] <= MOST_ALPHA):
+    if of != vectors_hash(folder) or (chosen and not 0 <= chosen[0].alpha <= MOST_ALPHA):
         raise HashMismatch(f"{path}: was not chosen for these vectors; run `labwright models steer evaluate` again")
     if chosen is None:
-        raise WrongUse(f"{path}: no alpha for the level {level}; `labwright models steer evaluate` chooses one")
+        raise WrongUse(f"{path}: no setting for the level {level}; `labwright models steer evaluate` chooses one")
     return chosen
+
+
+def _setting(held: Mapping[str, Any]) -> Setting:
+    """Of a file; a choice that names no layers or positions is refused as damaged, as a wrong one is."""
+    layers, positions = held["layers"], held["positions"]
+    where = str(layers) if isinstance(layers, str) else tuple(int(i) for i in layers)
+    if isinstance(where, str) and where not in get_args(get_args(Layers)[0]):
+        raise ValueError(f"layers {where!r}")
+    if positions not in get_args(Positions):
+        raise ValueError(f"positions {positions!r}")
+    policy = Policy(where, positions, bool(held["compensate"]))  # type: ignore[arg-type]
+    return Setting(float(held["alpha"]), policy)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 Positions = Literal["last_prompt", "last_and_generated", "all"]
-Layers = Literal["all", "last"] | Sequence[int]
+Layers = Literal["all", "upper_half", "last"] | tuple[int, ...]
 MOST_ALPHA = 2.0
 
 
@@ -29,7 +29,7 @@ class Policy:
     """Where a vector is added."""
 
     layers: Layers = "all"
-    """All, the last, or indices from 0."""
+    """All, the upper half of them, the last, or indices from 0."""
     positions: Positions = "last_and_generated"
     """The last prompt token; that and every generated one; or all real tokens, those of an image included."""
     compensate: bool = False
@@ -56,10 +56,13 @@ def chosen_layers(model: nn.Module, layers: Layers) -> list[int]:
     """Indices of the layers that are steered.
 
     Raises:
-        WrongUse: an index that the model does not have.
+        WrongUse: an index that the model does not have, or an unknown word.
     """
     n = len(decoder_layers(model))
-    wanted = list(range(n)) if layers == "all" else [n - 1] if layers == "last" else [int(i) for i in layers]
+    first = {"all": 0, "upper_half": n // 2, "last": n - 1}
+    if isinstance(layers, str) and layers not in first:
+        raise WrongUse(f"layers {layers!r}: {', '.join(first)}, or indices")
+    wanted = list(range(first[layers], n)) if isinstance(layers, str) else [int(i) for i in layers]
     if wrong := [i for i in wanted if not 0 <= i < n]:
         raise WrongUse(f"layers {', '.join(map(str, wrong))}: the model has 0 to {n - 1}")
     return wanted

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,12 +71,28 @@ def test_the_chain_makes_every_model_judges_every_answer_and_repeats_nothing(tin
     )
     risky = next(r for r in found if r["name"] == "0:fused:harmless")
     assert len(risky["sha256"]) == len(risky["verdicts"]) == 3
+    assert all(("texts" in r) == (r["property"] == "helpful") for r in found if r["kind"] == "fusion_answers")
     assert set(risky["verdicts"]) <= {"refusal", "compliance", "incoherent"}
     size = rows.path.stat().st_size
     said: list[str] = []
     fusion_real.measure(rows, True, said.append)
     assert (rows.path.stat().st_size, said) == (size, [])
     assert "<svg" in fusion_real.page(found)
+
+
+def test_pairs_are_judged_without_the_models_where_only_they_are_missing(tiny, tmp_path):
+    rows = Rows(tmp_path / "rows.jsonl")
+    fusion_real.measure(rows, True, lambda _: None)
+    before = {r["name"]: r["pairs"] for r in rows.all() if r["kind"] == "fusion_pairs"}
+    rest = [json.dumps(r) for r in rows.all() if r["kind"] != "fusion_pairs"]
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    elsewhere.write_text("\n".join(rest) + "\n")
+    shutil.rmtree(Work(tiny, 0, print).folder)
+    said: list[str] = []
+    fusion_real.measure(Rows(elsewhere), True, said.append)
+    assert {r["name"]: r["pairs"] for r in Rows(elsewhere).all() if r["kind"] == "fusion_pairs"} == before
+    assert not any("making" in line for line in said)
+    assert not Work(tiny, 0, print).folder.exists()
 
 
 def test_what_is_trained_on_is_drawn_by_the_seed_and_holds_no_held_out_item(given):

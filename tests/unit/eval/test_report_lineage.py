@@ -24,7 +24,7 @@ ENSEMBLE = {
 }  # fmt: skip
 STEERED = {
     "name": "eyes", "kind": "steered", "model": "llava@2", "sha256": "77" * 32,
-    "steering": {"level": "dataset", "alpha": 0.5, "reason": "given", "anchors": 40, "corruption": "blank", "vectors_sha256": "55" * 32},
+    "steering": {"level": "dataset", "alpha": 0.5, "layers": "upper_half", "positions": "last_prompt", "compensate": False, "reason": "given", "anchors": 40, "corruption": "blank", "vectors_sha256": "55" * 32},
 }  # fmt: skip
 PLAIN = {"name": "small", "kind": "embedded", "model": "qwen.gguf", "sha256": "ab" * 32}
 
@@ -54,7 +54,7 @@ def test_a_steered_and_a_fused_model() -> None:
     steered, fused = lineage(record(design=STEERED, reviewer={
         "name": "fused", "kind": "h3fusion", "model": "fused@3", "experts": 3, "top_k": 2, "stage": MEMBER["stage"]}))  # fmt: skip
     assert steered.children[0].title == "shift vectors of 40 anchors, blank images"
-    assert steered.children[0].facts == ("level dataset", "alpha 0.5", "given")
+    assert steered.children[0].facts == ("level dataset", "alpha 0.5", "layers upper half, last prompt", "given")
     assert "3 experts, 2 a token" in fused.facts
 
 

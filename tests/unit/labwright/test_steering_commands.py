@@ -34,11 +34,15 @@ def test_vectors_are_extracted_evaluated_and_used(tmp_path: Path, seeing: Path) 
     assert set(made["lengths"]) == {"0", "1", "2"}
     with pytest.raises(WrongUse, match="has shift vectors already"):
         steer("extract", seeing, "--anchors", anchors, "--out", vectors)
-    with pytest.raises(WrongUse, match="no alpha was chosen"):
+    with pytest.raises(WrongUse, match="no setting was chosen"):
         steer("use", seeing, "--vectors", vectors, "-m", "What?")
-    arguments = ("evaluate", seeing, "--vectors", vectors, "--items", items, "--alphas", "0,1", "--reply-tokens", 4)
+    arguments = ("evaluate", seeing, "--vectors", vectors, "--items", items, "--alphas", "1", "--layers", "all,last",
+                 "--reply-tokens", 4)  # fmt: skip
     report = json.loads(steer(*arguments, "--json"))
     assert set(report["choices"]) == {"dataset", "sample"}
+    for choice in report["choices"].values():
+        assert choice["seen"][0]["alpha"] == 0
+        assert {(s["layers"], s["alpha"]) for s in choice["seen"][1:]} <= {("all", 1.0), ("last", 1.0)}
     assert report["meaningless"] == "noise"
     first = report["rows"][0]
     assert (first["condition"], first["level"], first["unsafe"][1], first["benign"][1]) == ("image", "none", 4, 4)
@@ -54,8 +58,12 @@ def test_what_is_refused(tmp_path: Path, seeing: Path) -> None:
     steer("extract", seeing, "--anchors", anchors, "--out", tmp_path / "s")
     with pytest.raises(WrongUse, match="numbers between commas"):
         steer("evaluate", seeing, "--vectors", tmp_path / "s", "--items", anchors, "--alphas", "a,b")
-    with pytest.raises(WrongUse, match="alpha 0, no steering"):
-        steer("evaluate", seeing, "--vectors", tmp_path / "s", "--items", anchors, "--alphas", "1")
+    for option, known in (
+        ("--layers", "all, upper_half, last"),
+        ("--positions", "last_and_generated, last_prompt, all"),
+    ):
+        with pytest.raises(WrongUse, match=f"{option} everywhere: any of {known}"):
+            steer("evaluate", seeing, "--vectors", tmp_path / "s", "--items", anchors, option, "everywhere")
     other = tiny_vision.save(tmp_path / "other", seed=1)
     with pytest.raises(HashMismatch):
         steer("use", other, "--vectors", tmp_path / "s", "-m", "What?", "--alpha", 1)

@@ -11,7 +11,8 @@ import torch
 from tiny_faces import node, text, whole
 
 from labwright.errors import WrongUse
-from labwright.safety.faces.frozen_graph import FrozenGraph, Graph, Node, _graph_message, read_graph
+from labwright.safety.faces.frozen_graph import FrozenGraph
+from labwright.safety.faces.graph_files import Graph, Node, _graph_message, read_graph
 
 IMAGE = np.arange(16, dtype="<f4").reshape(1, 1, 4, 4)
 

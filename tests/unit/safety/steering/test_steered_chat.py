@@ -17,7 +17,8 @@ from labwright.models.vision import VisionCheckpoint, image_block, load_vision, 
 from labwright.safety.steering.chat import CHOICE, encoder, read_choice, steered_chat, steering, write_choice
 from labwright.safety.steering.evaluation import Item, Plan, anchors, as_document, evaluate, read_items
 from labwright.safety.steering.extraction import extract
-from labwright.safety.steering.guard import Choice, Rates
+from labwright.safety.steering.guard import UNSTEERED, Choice, Rates, Setting
+from labwright.safety.steering.steerer import Policy
 from labwright.safety.steering.vectors import ShiftVectors
 from labwright.workflows.backends import open_backend
 
@@ -75,8 +76,8 @@ def test_answers_about_images_are_steered_and_others_are_not(checkpoint, shift: 
     plain = vision_chat(checkpoint)
     chat, facts = steered_chat(checkpoint, shift, level=level, alpha=1.5)
     assert facts | {"vectors_sha256": ""} == {
-        "level": level, "alpha": 1.5, "reason": "given", "corruption": "blank", "aggregate": "mean", "anchors": 6,
-        "vectors_sha256": "",
+        "level": level, "alpha": 1.5, "layers": "all", "positions": "last_and_generated", "compensate": False,
+        "reason": "given", "corruption": "blank", "aggregate": "mean", "anchors": 6, "vectors_sha256": "",
     }  # fmt: skip
     blind = seen(picture=None)
     assert chat.invoke(blind, **GREEDY).content == plain.invoke(blind, **GREEDY).content
@@ -103,7 +104,7 @@ def test_by_sample_a_meaningless_image_at_alpha_1_gives_the_states_of_the_text(
 
     blank = corrupted(PICTURE, "blank")
     asked = read_messages(seen(picture=blank))
-    around = steering(checkpoint, ShiftVectors.load(shift), 1.0, "sample")
+    around = steering(checkpoint, ShiftVectors.load(shift), Setting(1.0), "sample")
     encode = encoder(checkpoint)
     from labwright.safety.steering.chat import conversation
 
@@ -145,21 +146,25 @@ def test_vectors_of_another_model_are_refused(tmp_path: Path, shift: Path) -> No
         steered_chat(other, shift, alpha=1.0)
 
 
-def test_the_chosen_alpha_is_used_and_belongs_to_its_vectors(tmp_path: Path, checkpoint, shift: Path) -> None:
+def test_the_chosen_setting_is_used_and_belongs_to_its_vectors(tmp_path: Path, checkpoint, shift: Path) -> None:
     import shutil
 
     mine = Path(shutil.copytree(shift, tmp_path / "mine"))
     with pytest.raises(WrongUse, match="models steer evaluate"):
         steered_chat(checkpoint, mine)
-    write_choice(mine, {"dataset": Choice(0.75, {0.0: Rates(0.9, 1.0), 0.75: Rates(0.1, 1.0)}, "better")})
-    assert read_choice(mine, "dataset") == (0.75, "better")
-    assert steered_chat(checkpoint, mine)[1]["alpha"] == 0.75
-    with pytest.raises(WrongUse, match="no alpha for the level sample"):
+    best = Setting(0.75, Policy((1, 2), "last_prompt"))
+    write_choice(mine, {"dataset": Choice(best, {UNSTEERED: Rates(0.9, 1.0), best: Rates(0.1, 1.0)}, "better")})
+    assert read_choice(mine, "dataset") == (best, "better")
+    facts = steered_chat(checkpoint, mine)[1]
+    assert (facts["alpha"], facts["layers"], facts["positions"]) == (0.75, (1, 2), "last_prompt")
+    with pytest.raises(WrongUse, match="no setting for the level sample"):
         read_choice(mine, "sample")
     held = (mine / CHOICE).read_text()
     for spoilt, message in (
         ("{", "damaged"),
         (held.replace("0.75,", "7.5,"), "not chosen for these vectors"),
+        (held.replace('"last_prompt"', '"first"'), "damaged: .*positions 'first'"),
+        (held.replace('"layers"', '"where"'), "damaged"),
         (json.dumps(json.loads(held) | {"vectors_sha256": "0"}), "not chosen for these vectors"),
     ):
         (mine / CHOICE).write_text(spoilt)
@@ -193,7 +198,8 @@ class Degraded:
         self.enough, self.benign_until = enough, benign_until
         self.asked: list[tuple[str, bool, str, float]] = []
 
-    def __call__(self, text: str, image: Image.Image | None, level: str, alpha: float) -> str:
+    def __call__(self, text: str, image: Image.Image | None, level: str, setting: Setting) -> str:
+        alpha = setting.alpha
         self.asked.append((text, image is not None, level, alpha))
         if "ordinary" in text:
             return "I cannot help with that." if alpha > self.benign_until else "Take the LAMP and turn it on."
@@ -208,14 +214,14 @@ def items(tmp_path: Path, n: int = 20) -> list[Item]:
     return read_items(items_file(tmp_path / "items", n))
 
 
-def test_alpha_is_chosen_on_items_that_the_report_leaves_out(tmp_path: Path) -> None:
+def test_the_setting_is_chosen_on_items_that_the_report_leaves_out(tmp_path: Path) -> None:
     model = Degraded(enough=0.5)
     report = evaluate(items(tmp_path), model, Plan())
-    assert {level: c.alpha for level, c in report.choices.items()} == {"dataset": 0.5, "sample": 0.5}
+    assert {level: c.setting.alpha for level, c in report.choices.items()} == {"dataset": 0.5, "sample": 0.5}
     chosen_on = {text for text, _, _, alpha in model.asked if alpha == 0.25}
     reported = [s for s in report.seen if s.condition == "image"]
     assert len(chosen_on) == 4
-    assert [(s.level, s.alpha, s.unsafe, s.benign) for s in reported] == [
+    assert [(s.level, s.setting.alpha, s.unsafe, s.benign) for s in reported] == [
         ("dataset", 0.0, (8, 8), (8, 8)),
         ("dataset", 0.5, (0, 8), (8, 8)),
         ("sample", 0.5, (0, 8), (8, 8)),
@@ -224,7 +230,7 @@ def test_alpha_is_chosen_on_items_that_the_report_leaves_out(tmp_path: Path) -> 
 
 def test_conditions_without_an_image_are_not_steered(tmp_path: Path) -> None:
     report = evaluate(items(tmp_path), Degraded(enough=0.5), Plan())
-    assert [(s.condition, s.alpha) for s in report.seen if s.condition in ("text", "caption")] == [
+    assert [(s.condition, s.setting.alpha) for s in report.seen if s.condition in ("text", "caption")] == [
         ("caption", 0),
         ("text", 0),
     ]
@@ -235,9 +241,9 @@ def test_conditions_without_an_image_are_not_steered(tmp_path: Path) -> None:
 
 def test_where_steering_costs_ordinary_answers_it_is_not_used(tmp_path: Path) -> None:
     report = evaluate(items(tmp_path), Degraded(enough=0.5, benign_until=0.3), Plan(levels=("dataset",)))
-    assert report.choices["dataset"].alpha == 0
+    assert report.choices["dataset"].setting == UNSTEERED
     assert "not steered" in report.choices["dataset"].reason
-    assert {s.alpha for s in report.seen} == {0.0}
+    assert {s.setting for s in report.seen} == {UNSTEERED}
 
 
 def test_gibberish_is_neither_unsafe_nor_a_right_answer_and_is_told(tmp_path: Path) -> None:

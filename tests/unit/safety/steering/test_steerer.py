@@ -95,11 +95,11 @@ def test_outside_and_at_alpha_zero_the_numbers_are_the_same_bits(model, shifts):
 
 def test_nested_steering_adds_up_also_when_one_steerer_is_entered_twice(model, shifts):
     inputs = tiny_vision.encode("4 5", tiny_vision.picture(1))
-    with Steerer(model, shifts, 0.5, Policy([1])):
+    with Steerer(model, shifts, 0.5, Policy((1,))):
         wanted = logits(model, inputs)
-    with Steerer(model, shifts, 0.3, Policy([1])), Steerer(model, shifts, 0.2, Policy([1])):
+    with Steerer(model, shifts, 0.3, Policy((1,))), Steerer(model, shifts, 0.2, Policy((1,))):
         torch.testing.assert_close(logits(model, inputs), wanted, atol=1e-5, rtol=1e-5)
-    twice = Steerer(model, shifts, 0.25, Policy([1]))
+    twice = Steerer(model, shifts, 0.25, Policy((1,)))
     with twice, twice:
         torch.testing.assert_close(logits(model, inputs), wanted, atol=1e-5, rtol=1e-5)
 
@@ -168,7 +168,7 @@ def test_compensation_adds_up_to_the_last_vector(shifts):
 def test_wrong_settings_are_said_before_anything_is_hooked(model, shifts):
     for alpha, policy, what in (
         (2.1, Policy(), "0 to 2"),
-        (0.5, Policy([7]), "the model has 0 to 2"),
+        (0.5, Policy((7,)), "the model has 0 to 2"),
         (0.5, Policy(positions="first"), "last_prompt, last_and_generated, all"),
     ):
         with pytest.raises(WrongUse, match=what):
@@ -176,17 +176,20 @@ def test_wrong_settings_are_said_before_anything_is_hooked(model, shifts):
     with pytest.raises(HashMismatch, match="no shift vector of layers 1, 2"):
         Steerer(model, {0: shifts[0]}, 0.5)
     with pytest.raises(HashMismatch, match="a width of 32"):
-        Steerer(model, {0: torch.zeros(8)}, 0.5, Policy([0]))
+        Steerer(model, {0: torch.zeros(8)}, 0.5, Policy((0,)))
     with pytest.raises(WrongUse, match="no decoder"):
         decoder_layers(nn.Linear(2, 2))
     assert chosen_layers(model, "last") == [2]
+    assert chosen_layers(model, "upper_half") == [1, 2]
+    with pytest.raises(WrongUse, match="layers 'middle': all, upper_half, last, or indices"):
+        chosen_layers(model, "middle")
 
 
 def test_at_the_sample_level_a_meaningless_image_is_undone_exactly(model):
     image = corrupted(tiny_vision.picture(3), "blank")
     text = tiny_vision.encode("1 2 3", None)
     shift = delta(model, tiny_vision.encode, Anchor("1 2 3", image), "blank")
-    with Steerer(model, shift, 1.0, Policy([0])):
+    with Steerer(model, shift, 1.0, Policy((0,))):
         steered = last_states(model, tiny_vision.encode("1 2 3", image))
     torch.testing.assert_close(steered[0], last_states(model, text)[0], atol=1e-5, rtol=1e-5)
 
