@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labwright.config import BackendConfig, Config, load_config
 from labwright.eval.suites.figures import Row
 from labwright.eval.suites.stack_build import Stack
 from labwright.eval.suites.stack_roles import session_of
 from labwright.models.training.alignment_data import PROPERTIES
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
 
 Say = Callable[[str], None]
 PROMPTS, REPLY_TOKENS = 100, 48
@@ -57,7 +61,7 @@ def harm_row(stack: Stack, name: str, say: Say, asked: Sequence[str] | None = No
     with session_of(configuration(stack), name) as session:
         for begin in range(0, len(questions), BATCH):
             say(f"{stack.name} {name}: prompt {begin + 1} of {len(questions)}")
-            chunk = [[HumanMessage(prompt)] for prompt in questions[begin : begin + BATCH]]
+            chunk: list[LanguageModelInput] = [[HumanMessage(prompt)] for prompt in questions[begin : begin + BATCH]]
             with session.lease():
                 # One at a time where a backend has no batches of its own: an ensemble leaves out a member that is slow.
                 said = session.chat.batch(chunk, {"max_concurrency": 1}, max_tokens=REPLY_TOKENS, temperature=0)
