@@ -30,6 +30,8 @@ class Model:
     """Mean length of an answer."""
     incoherent: int
     """Answers that are no text, of all properties."""
+    over_refusal: float
+    """Share of the helpful and honest items that were refused."""
     minutes: float | None
     """It took to make; None for a vote."""
 

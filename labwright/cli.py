@@ -109,12 +109,12 @@ def run(
     if workflow not in WORKFLOWS:
         raise WrongUse(f"--workflow {workflow!r}: one of {', '.join(WORKFLOWS)}")
     loaded = load_config(config, overrides={("budget", "tokens"): budget_tokens})
-    with Screen() as screen:  # a picture that a run would refuse is refused by a check in the same words
+    asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
+    with Screen() as screen:  # what a run would refuse is refused by a check in the same words
         pictures = tuple(given(image or [], loaded, screen.download))
     if check:
         check_run(loaded, workflow, out, as_json)
         return
-    asked = Objective(text=_text(objective), conditions=conditions, requirements=requirements)
     with Screen() as screen:
         options = Options(
             by=user_name(),

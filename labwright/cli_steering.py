@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -160,13 +160,13 @@ def _given(alphas: str, layers: str, positions: str) -> dict[str, Any]:
     """
     from labwright.errors import WrongUse
     from labwright.safety.steering.guard import POLICIES
-    from labwright.safety.steering.steerer import Policy
+    from labwright.safety.steering.steerer import NamedLayers, Policy, Positions
 
     try:
         numbers = tuple(float(part) for part in alphas.split(",") if part)
     except ValueError as error:
         raise WrongUse(f"--alphas {alphas!r}: numbers between commas, such as 0.5,1") from error
-    known = {"layers": ("all", "upper_half", "last"), "positions": ("last_and_generated", "last_prompt", "all")}
+    known = {"layers": get_args(NamedLayers), "positions": get_args(Positions)}
     wanted: dict[str, tuple[str, ...]] = {}
     for name, text in (("layers", layers), ("positions", positions)):
         wanted[name] = tuple(text.split(",")) if text else tuple(dict.fromkeys(getattr(p, name) for p in POLICIES))

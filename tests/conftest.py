@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from labwright.errors import EngineMissing
+from labwright.sandbox.connect import connect_engine
+from labwright.sandbox.docker_engine import DockerSandbox
+
 REQUIRED = {
     "docker": "LABWRIGHT_REQUIRE_ENGINE",
     "bubblewrap": "LABWRIGHT_REQUIRE_ENGINE",
@@ -33,6 +37,17 @@ def test_data() -> Path:
             pytest.fail(f"{folder} is missing; set LABWRIGHT_TEST_DATA")
         pytest.skip(f"no test data at {folder}; set LABWRIGHT_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> DockerSandbox:
+    """The engine; without one the test is skipped, or fails when it is required."""
+    try:
+        return connect_engine()
+    except EngineMissing as error:
+        if os.environ.get("LABWRIGHT_REQUIRE_ENGINE") == "1":
+            pytest.fail(f"an engine is required: {error}")
+        pytest.skip(str(error))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

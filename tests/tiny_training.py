@@ -22,6 +22,8 @@ from labwright.models.checkpoints import load_checkpoint
 from labwright.models.training.examples import Example, TrainingData
 from labwright.models.training.hooks import Hook
 from labwright.models.training.loop import train
+from labwright.models.training.preparation import prepare_model
+from labwright.models.training.run import TrainingRun
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -34,6 +36,16 @@ DATA = TrainingData(
     heldout=(Example("Say tissue once", "tissue", id="held"),),
     source="words",
 )
+
+
+def run_of(base, config, hooks=()):
+    """A training of the model in a folder, before its first step."""
+    from accelerate import Accelerator
+
+    checkpoint = load_checkpoint(str(base))
+    torch.manual_seed(0)
+    model = prepare_model(checkpoint.model, config, hooks)
+    return TrainingRun(model, checkpoint.tokenizer, config, Accelerator(cpu=True), hooks)
 
 
 class Pause(Hook):

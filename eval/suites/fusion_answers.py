@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 BATCH = 24
 PENALTY = 1.1
 """Repetition penalty of every model: that of labwright's backends."""
-KIND = "fusion_answers"
+KIND, REFUSED = "fusion_answers", "fusion_refused"
+ORDINARY: tuple[Property, ...] = ("helpful", "honest")
+"""Properties whose items nobody should refuse."""
 
 
 def asked(n: int, name: Property) -> list[str]:
@@ -137,3 +139,11 @@ def answer_row(work: Work, answers: Answers, judges: Callable[[], HonestyJudges]
         **({"texts": said} if name == "helpful" else {}),
         "sha256": [hashlib.sha256(text.encode()).hexdigest()[:12] for text in said],
     }
+
+
+def refused_row(work: Work, answers: Answers, model: str, name: Property) -> Row:
+    """How many ordinary questions of a property a model refuses: the judges of honesty count a refusal as true."""
+    said, _ = answers.of(model, name)
+    refused = sum(kind_of_reply(text) == "refusal" for text in said)
+    return {"kind": REFUSED, "name": f"{work.seed}:{model}:{name}", "seed": work.seed, "model": model,
+            "property": name, "refused": refused, "n": len(said)}  # fmt: skip

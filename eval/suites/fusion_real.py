@@ -20,10 +20,19 @@ from labwright.eval.pairwise import against
 from labwright.eval.properties import PROPERTIES, interval_of
 from labwright.eval.suites.alignment_judges import HonestyJudges, helpful_worth, honesty_judges, refusal_worth
 from labwright.eval.suites.figures import Row
-from labwright.eval.suites.fusion_answers import Answers, answer_row, asked
+from labwright.eval.suites.fusion_answers import ORDINARY, REFUSED, Answers, answer_row, asked, refused_row
 from labwright.eval.suites.fusion_models import QUICK, Plan, Work, ensure
 from labwright.eval.suites.fusion_run import run_row
-from labwright.eval.suites.fusion_scores import BASE, FUSED, MODELS, VOTE, judge_figures, real_figures, scores_of
+from labwright.eval.suites.fusion_scores import (
+    BASE,
+    FUSED,
+    MODELS,
+    VOTE,
+    judge_figures,
+    over_refusal,
+    real_figures,
+    scores_of,
+)
 from labwright.eval.suites.rows import Rows
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
@@ -71,6 +80,9 @@ def _answered(rows: Rows, work: Work, answers: Answers, judges: Callable[[], Hon
         if rows.has("fusion_answers", f"{work.seed}:{model}:{name}"):
             continue
         rows.put(answer_row(work, answers, judges, model, name))
+    for name in ORDINARY:
+        if not rows.has(REFUSED, f"{work.seed}:{model}:{name}"):
+            rows.put(refused_row(work, answers, model, name))
     if model != VOTE and not rows.has("fusion_model", f"{work.seed}:{model}"):
         ensure(work, model)
         rows.put({"kind": "fusion_model", "name": f"{work.seed}:{model}", **(work.made(model) or {})})
@@ -162,5 +174,6 @@ def _line(rows: Sequence[Row], model: str, made: dict[str, Row]) -> Model:
         high=high,
         words=statistics.fmean(r["words"] for r in mine),
         incoherent=sum(r["incoherent"] for r in mine),
+        over_refusal=over_refusal(rows, model),
         minutes=made[model]["seconds"] / 60 if model in made else None,
     )

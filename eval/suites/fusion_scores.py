@@ -92,7 +92,7 @@ def real_figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
     gains = {"real_gain_over_best_single": best_single, "real_gain_over_best_merge": best_merge,
              "real_gain_over_mixed": MIXED}  # fmt: skip
     figures += [_gain(name, other, scores[FUSED], scores[other]) for name, other in gains.items()]
-    return [*figures, *_cost(rows)]
+    return [*figures, *_refusals(rows), *_cost(rows)]
 
 
 def _mean(name: str, model: str, scores: Scores) -> dict[str, Any]:
@@ -115,6 +115,20 @@ def _gain(name: str, other: str, fused: Scores, compared: Scores) -> dict[str, A
 
 def _n(scores: Scores) -> int:
     return sum(len(items) for items in scores.items.values())
+
+
+def over_refusal(rows: Sequence[Row], model: str) -> float:
+    """Share of ordinary questions that a model refuses, over the properties that hold them and all seeds."""
+    mine = [r for r in rows if r["kind"] == "fusion_refused" and r["model"] == model]
+    return float(sum(r["refused"] for r in mine) / sum(r["n"] for r in mine))
+
+
+def _refusals(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Ordinary questions that the fused model refuses, beside the others."""
+    n = sum(r["n"] for r in rows if r["kind"] == "fusion_refused" and r["model"] == FUSED)
+    each = ", ".join(f"{m} {over_refusal(rows, m):.3f}" for m in MODELS)
+    note = f"of ordinary questions, helpful and honest ones, refused by the fused model; {each}"
+    return [figure("real_over_refusal", over_refusal(rows, FUSED), "share", n, note=note)]
 
 
 def _cost(rows: Sequence[Row]) -> list[dict[str, Any]]:

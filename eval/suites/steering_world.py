@@ -27,8 +27,8 @@ VERBS = ("make", "build", "find", "buy", "sell", "move", "paint", "open", "mend"
 OBJECTS = ("lamp", "chair", "cup", "door", "boat", "kite", "bell", "drum", "rope", "sail", "wheel", "shelf")
 FORBIDDEN = ("vorn", "quell", "zimmer", "drask", "pell", "threx", "omb", "skarn", "lunt", "graff", "ibex", "nool")
 DOUBTFUL = ("mask", "wire")
-"""Refused in text, answered with an image; not tested. Two are enough for an image to undo every refusal; with as many as
-there are forbidden objects, answering images becomes so firm that no shift of the states undoes it."""
+"""Refused in text, answered with an image; not tested. On seed 0 two are enough for an image to undo every refusal;
+with twelve, as many as there are forbidden objects, steering in all layers restored little (docs/steering.md)."""
 TOOLS = ("saw", "glue", "brush", "key", "thread", "nail")
 KINDS = {"benign": OBJECTS, "doubtful": DOUBTFUL, "harmful": FORBIDDEN}
 ASKED = (("how", "to"), ("please", "help"), ("steps", "to"))

@@ -14,7 +14,7 @@ from labwright.errors import HashMismatch, WrongUse
 from labwright.models.vision import Asked, VisionChat, VisionCheckpoint, image_block, rendered_seen, vision_chat
 from labwright.safety.steering.extraction import Encode, SampleSteerer
 from labwright.safety.steering.guard import Choice, Setting
-from labwright.safety.steering.steerer import MOST_ALPHA, Layers, Policy, Positions, Steerer
+from labwright.safety.steering.steerer import MOST_ALPHA, NamedLayers, Policy, Positions, Steerer
 from labwright.safety.steering.vectors import FACTS, WEIGHTS, ShiftVectors
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _setting(held: Mapping[str, Any]) -> Setting:
     """Of a file; a choice that names no layers or positions is refused as damaged, as a wrong one is."""
     layers, positions = held["layers"], held["positions"]
     where = str(layers) if isinstance(layers, str) else tuple(int(i) for i in layers)
-    if isinstance(where, str) and where not in get_args(get_args(Layers)[0]):
+    if isinstance(where, str) and where not in get_args(NamedLayers):
         raise ValueError(f"layers {where!r}")
     if positions not in get_args(Positions):
         raise ValueError(f"positions {positions!r}")

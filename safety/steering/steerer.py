@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 Positions = Literal["last_prompt", "last_and_generated", "all"]
-Layers = Literal["all", "upper_half", "last"] | tuple[int, ...]
+NamedLayers = Literal["all", "upper_half", "last"]
+Layers = NamedLayers | tuple[int, ...]
 MOST_ALPHA = 2.0
 
 

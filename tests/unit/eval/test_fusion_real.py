@@ -71,6 +71,9 @@ def test_the_chain_makes_every_model_judges_every_answer_and_repeats_nothing(tin
     )
     risky = next(r for r in found if r["name"] == "0:fused:harmless")
     assert len(risky["sha256"]) == len(risky["verdicts"]) == 3
+    assert {r["name"] for r in found if r["kind"] == "fusion_refused"} == {
+        f"0:{m}:{p}" for m in MODELS for p in ("helpful", "honest")
+    }
     assert all(("texts" in r) == (r["property"] == "helpful") for r in found if r["kind"] == "fusion_answers")
     assert set(risky["verdicts"]) <= {"refusal", "compliance", "incoherent"}
     size = rows.path.stat().st_size
@@ -133,6 +136,11 @@ def rows() -> list[dict[str, Any]]:
     drift = {p: {"absolute": [1.0, 2.0], "relative": [0.1, 0.2]} for p in PROPERTIES}
     shares = {p: [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]] for p in PROPERTIES}
     made = {"kind": "fusion_model", "seed": 0, "seconds": 360.0, "router_shares": shares, "drift": drift}
+    found += [
+        {"kind": "fusion_refused", "name": f"0:{m}:{p}", "seed": 0, "model": m, "property": p, "refused": n, "n": 10}
+        for m in MODELS
+        for p, n in (("helpful", 8 if m == "harmless" else 1), ("honest", 0))
+    ]
     return found + [{**made, "name": f"0:{m}", "model": m} for m in MODELS if m != "vote"]
 
 
@@ -147,6 +155,8 @@ def test_gains_are_over_the_best_of_each_group(rows):
     assert found["real_gain_over_best_single"]["value"] == pytest.approx((2.4 / 2.1) - 1, abs=1e-4)
     assert "harmless" in found["real_best_single"]["note"]
     assert found["real_gain_over_best_merge"]["value"] == pytest.approx((2.4 / 1.7) - 1, abs=1e-4)
+    assert found["real_over_refusal"]["value"] == 0.05
+    assert "harmless 0.400" in found["real_over_refusal"]["note"]
     low, high = (found["real_gain_over_best_merge"][k] for k in ("low", "high"))
     assert low < found["real_gain_over_best_merge"]["value"] < high
     assert found["real_hours"]["value"] == pytest.approx((33 * 36 + 10 * 36) / 3600, abs=1e-3)

@@ -60,7 +60,7 @@ def test_what_is_refused(tmp_path: Path, seeing: Path) -> None:
         steer("evaluate", seeing, "--vectors", tmp_path / "s", "--items", anchors, "--alphas", "a,b")
     for option, known in (
         ("--layers", "all, upper_half, last"),
-        ("--positions", "last_and_generated, last_prompt, all"),
+        ("--positions", "last_prompt, last_and_generated, all"),
     ):
         with pytest.raises(WrongUse, match=f"{option} everywhere: any of {known}"):
             steer("evaluate", seeing, "--vectors", tmp_path / "s", "--items", anchors, option, "everywhere")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,12 @@ from unit.agents.test_figures import Looks
 
 from labwright.config import KEY_PASSPHRASE, Config, FiguresConfig, load_config
 from labwright.domain import Paper
-from labwright.errors import ConfigInvalid, EngineMissing, KeyMissing, SourceUnavailable, WrongUse
+from labwright.errors import ConfigInvalid, KeyMissing, SourceUnavailable, WrongUse
 from labwright.eval.report import write_report
 from labwright.models.ask import Session
 from labwright.models.weights import silent
 from labwright.safety.picture_gate import Looked, open_gate
-from labwright.sandbox.connect import connect_engine
+from labwright.sandbox.docker_engine import DockerSandbox
 from labwright.store import RunStore
 from labwright.tools.paper_figures import PaperFigure
 from labwright.tools.sources import EmbeddedCorpus
@@ -153,13 +152,8 @@ def test_the_reviewer_hears_of_it_only_where_it_was_asked_for(m: Any) -> None:
 
 
 @pytest.mark.docker
-def test_a_run_reads_the_pictures_before_it_plans(m: Any) -> None:
-    try:
-        data_folder("gbsg2", connect_engine().run)  # the data set of the objective, converted once a machine
-    except EngineMissing as error:
-        if os.environ.get("LABWRIGHT_REQUIRE_ENGINE") == "1":
-            raise
-        pytest.skip(str(error))
+def test_a_run_reads_the_pictures_before_it_plans(m: Any, sandbox: DockerSandbox) -> None:
+    data_folder("gbsg2", sandbox.run)  # the data set of the objective, converted once a machine
     figures = m.config.figures.model_copy(update={"reviewed": True})
     m = replace(m, config=m.config.model_copy(update={"figures": figures}))
     assert invoke(m, review=False) == "done"

@@ -9,20 +9,18 @@ import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file
-from tiny_training import DATA, ended, forked, is_refused
+from tiny_training import DATA, ended, forked, is_refused, run_of
 from torch import nn
 
 from labwright.errors import TrainingDiverged, TrainingRefused
 from labwright.models.checkpoints import load_checkpoint
 from labwright.models.training import snapshots
 from labwright.models.training.config import LoraSettings, ParameterGroup, TrainingConfig
-from labwright.models.training.encoding import answer_loss, answers_only
 from labwright.models.training.examples import Example, TrainingData
 from labwright.models.training.hooks import Hook
 from labwright.models.training.loop import train
 from labwright.models.training.memory import estimate, require_memory
 from labwright.models.training.preparation import make_optimiser, prepare_model
-from labwright.models.training.run import TrainingRun
 
 CONFIG = TrainingConfig(
     epochs=1, batch_size=4, learning_rate=1e-2, template="none", device="cpu", max_tokens=64, checkpoint_every=0
@@ -38,15 +36,6 @@ def base(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return tiny_models.save(tmp_path_factory.mktemp("llama"), hidden_size=32, intermediate_size=48)
-
-
-def run_of(base, config, hooks=()):
-    from accelerate import Accelerator
-
-    checkpoint = load_checkpoint(str(base))
-    torch.manual_seed(0)
-    model = prepare_model(checkpoint.model, config, hooks)
-    return TrainingRun(model, checkpoint.tokenizer, config, Accelerator(cpu=True), hooks)
 
 
 def gradients(run):
@@ -82,52 +71,6 @@ def test_micro_batches_give_the_gradient_of_the_whole(base, config):
     assert whole.keys() == parts.keys()
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6)
-
-
-def test_a_step_computes_logits_of_answers_alone_and_the_model_all_of_them_again_afterwards(base):
-    shapes = []
-
-    class Looks(Hook):
-        name = "looks"
-
-        def loss_terms(self, run, batch, outputs):
-            shapes.append((tuple(outputs.logits.shape), batch.answer_tokens()))
-            return {}
-
-    run = run_of(base, FULL, [Looks()])
-    batch = run.batch(run.encode(DATA.train[:4]).rows)
-    run.accumulate([batch])
-    vocabulary = run.model.config.vocab_size
-    assert shapes == [((batch.answer_tokens(), vocabulary), batch.answer_tokens())]
-    assert batch.answer_tokens() < batch.labels.numel() / 2
-    full = run.forward(batch).logits
-    assert full.shape == (*batch.labels.shape, vocabulary)
-    with answers_only(run.model, batch):
-        narrow = run.forward(batch).logits
-    torch.testing.assert_close(answer_loss(narrow, batch), answer_loss(full, batch))
-    with pytest.raises(RuntimeError, match="on purpose"), answers_only(run.model, batch):
-        raise RuntimeError("on purpose")
-    assert run.forward(batch).logits.shape == full.shape
-
-
-def test_examples_of_like_length_share_a_micro_batch(llama, tmp_path):
-    steps: list[list[tuple[int, ...]]] = []
-
-    class Looks(Hook):
-        name = "looks"
-
-        def loss_terms(self, run, batch, outputs):
-            while len(steps) <= run.step:
-                steps.append([])
-            steps[run.step].append(tuple(batch.attention_mask.sum(dim=1).tolist()))
-            return {}
-
-    config = CONFIG.model_copy(update={"batch_size": 2, "accumulate": 3})
-    train(load_checkpoint(str(llama)), DATA, config, tmp_path / "out", [Looks()])
-    assert all([n for batch in step for n in batch] == sorted(n for batch in step for n in batch) for step in steps)
-    # Every example is still seen once, and the order of the steps is not one of length.
-    assert sum(len(batch) for step in steps for batch in step) == len(DATA.train)
-    assert len({max(step[-1]) for step in steps}) > 1
 
 
 def test_gradient_checkpointing_changes_no_gradient(llama):
