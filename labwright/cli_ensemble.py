@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labwright.models.topla.collected import Collected
     from labwright.models.topla.pool import Pool
     from labwright.models.topla.pruning import Pruning, Weights
+    from labwright.models.topla.recipe import Recipe
 
 ensemble_app = typer.Typer(no_args_is_help=True, help="Ensembles of models, chosen and joined by measured answers.")
 Folder = Annotated[Path, typer.Argument(help="Folder of `collect`.")]
@@ -137,10 +138,16 @@ def ensemble_train(
         emit({"folder": str(place.resolve()), **recipe.model_dump(mode="json")})
         return
     _say_excluded(pool)
-    table(("member", "weight"), [(m, f"{recipe.weights[m]:.3f}") for m in recipe.members])
+    table(("member", "weight", "slope", *recipe.labels), [_joined(recipe, m) for m in recipe.members])
     folds = ", ".join(f"{name} {share:.1%}" for name, share in recipe.cross_validated.items())
     typer.echo(f"joined by: {recipe.joining} (cross-validated: {folds})")
     typer.echo(f"{place}: measure it with `labwright models ensemble eval {folder}`")
+
+
+def _joined(recipe: Recipe, member: str) -> tuple[str, ...]:
+    """A member's weight, and the slope and offsets that set its probabilities right."""
+    scaling = recipe.scalings[member]
+    return member, f"{recipe.weights[member]:.3f}", f"{scaling.slope:.2f}", *(f"{o:+.2f}" for o in scaling.offsets)
 
 
 @ensemble_app.command("eval")
@@ -156,12 +163,11 @@ def ensemble_eval(
     from dataclasses import asdict
 
     from labwright.eval.ensemble_page import Cost, ensemble_page
-    from labwright.models.topla.building import compare
-    from labwright.models.topla.pool import read_trained
+    from labwright.models.topla.pool import compare_pool, read_trained
 
     pool = _pool(folder, member, keep_weak)
     built = read_trained(pool, trained or folder / TRAINED)
-    compared = compare(built, pool.members, pool.choosing, pool.reporting)
+    compared = compare_pool(pool, built)
     found = pool.collected
     costs = {m: Cost(found.seconds[m], found.tokens[m], found.unanswered[m]) for m in pool.members}
     place = page or folder / PAGE
@@ -189,6 +195,7 @@ def _figures(compared: Compared) -> dict[str, Any]:
             name: {"accuracy": q.accuracy, "low": q.low, "high": q.high, "macro_f1": q.macro_f1}
             for name, q in qualities.items()
         },
+        "unscaled_accuracy": {name: q.accuracy for name, q in compared.unscaled.items()},
     }
 
 

@@ -82,7 +82,8 @@ def open_ensemble(name: str, config: BackendConfig, open_member: Callable[[str],
         fuser=config.fuser,
         timeout_s=config.member_timeout_s,
         trained=network,
-        labels=recipe.labels if network is not None and recipe is not None else (),
+        labels=recipe.labels if recipe is not None else (),
+        scalings=recipe.scalings if recipe is not None else {},
         summary=_summary(config, names),
     )
     return Backend(name, config, chat, _facts(config, members, recipe), lambda: None, members)

@@ -138,6 +138,9 @@ def _pubmedqa(rows: Sequence[Row]) -> list[dict[str, Any]]:
     made.append(figure("pubmedqa_members", len(row["pool"]), "models", len(ours), note=left_out))
     for name, values in right.items():
         made.append(_share(f"pubmedqa_acc_{_slug(name)}", values, half))
+        if name in row["unscaled"]:
+            given = np.array([float(c) for c in row["unscaled"][name]])
+            made.append(_share(f"pubmedqa_unscaled_acc_{_slug(name)}", given, f"as it gave its answers; {half}"))
         f1 = macro_f1(row["confusion"][name])
         made.append(figure(f"pubmedqa_macro_f1_{_slug(name)}", f1, "mean F1", len(ours), note=half))
     for cost, unit in (("seconds", "s"), ("tokens", "tokens")):

@@ -114,11 +114,10 @@ def _member_row(found: Collected, training: dict[str, Any] | None) -> dict[str, 
 
 def join(pool: Pool, page: Path = PAGE) -> dict[str, Any]:
     """Choose and train on one half, measure on the other, write the page; the row of the ensemble."""
-    from labwright.models.topla.building import compare
-    from labwright.models.topla.pool import train_pool
+    from labwright.models.topla.pool import compare_pool, train_pool
 
     built, recipe = train_pool(pool, pool.folder / "trained")
-    compared = compare(built, pool.members, pool.choosing, pool.reporting)
+    compared = compare_pool(pool, built)
     found = pool.collected
     costs = {m: Cost(found.seconds[m], found.tokens[m], found.unanswered[m]) for m in pool.members}
     title = "PubMedQA, 300 questions of the labelled training part"
@@ -137,6 +136,8 @@ def join(pool: Pool, page: Path = PAGE) -> dict[str, Any]:
         "majority": compared.majority,
         "best_member": compared.best_member,
         "right": {name: "".join("1" if ok else "0" for ok in q.right) for name, q in qualities.items()},
+        "unscaled": {name: "".join("1" if ok else "0" for ok in q.right) for name, q in compared.unscaled.items()},
+        "scalings": {m: s.model_dump(mode="json") for m, s in pool.scalings.items()},
         "confusion": {name: q.confusion for name, q in qualities.items()},
         "calibration_error": round(compared.calibration.error, 6),
         "seconds": {m: round(found.seconds[m], 3) for m in pool.members},

@@ -167,16 +167,28 @@ class Compared:
     gain: tuple[float, float, float]
     """Ensemble's accuracy less that of `best_member`, with the ends of its 95 % interval, rows resampled in pairs."""
     calibration: Calibration
+    unscaled: dict[str, Quality]
+    """Member to its quality as it gave its answers, where they were set right (models/topla/scaling.py)."""
 
 
-def compare(
+def compare(  # noqa: PLR0913  (an ensemble and what it is measured on)
     built: Built,
     names: Sequence[str],
     choosing: tuple[Floats, NDArray[np.int64]],
     reporting: tuple[Floats, NDArray[np.int64]],
+    unscaled: Floats | None = None,
     seed: int = 0,
 ) -> Compared:
-    """Measure an ensemble on the half that reports."""
+    """Measure an ensemble on the half that reports.
+
+    Args:
+        built: the ensemble.
+        names: of the pool, in the order of the scores.
+        choosing: scores (n, S, C) and right labels (n,) of the half that chose.
+        reporting: the same of the half that reports.
+        unscaled: its scores before they were set right, where they were.
+        seed: of the intervals.
+    """
     scores, key = reporting
     places = [list(names).index(m) for m in built.members]
     ours = scores[:, places]
@@ -190,7 +202,10 @@ def compare(
     said["linear pool of all"] = linear_pool(scores, pool_weights(*choosing)).argmax(axis=1)
     quality = _measure(key, scores.shape[2], seed)
     joined = {name: quality(answers) for name, answers in said.items()}
-    members = {name: quality(scores[:, i].argmax(axis=1)) for i, name in enumerate(names)}
+    members, given = (
+        {} if each is None else {name: quality(each[:, i].argmax(axis=1)) for i, name in enumerate(names)}
+        for each in (scores, unscaled)
+    )
     best = names[int((choosing[0].argmax(axis=2) == choosing[1][:, None]).mean(axis=0).argmax())]
     most_frequent = np.bincount(choosing[1]).argmax()
     difference = np.array(joined[built.joining].right, dtype=float) - np.array(members[best].right, dtype=float)
@@ -203,6 +218,7 @@ def compare(
         best_member=best,
         gain=(float(difference.mean()), *_interval(difference, seed)),
         calibration=calibration(shares[built.joining], key),
+        unscaled=given,
     )
 
 

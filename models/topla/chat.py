@@ -1,8 +1,9 @@
 """An ensemble of chat models as one chat model.
 
 A closed question is answered by a linear pool of the members' probabilities with learned weights, or by a trained
-network where the answers are those it was trained on. An open one is drafted by every member, and one of them, the
-fuser, writes the answer with the drafts before it (LLM-TOPLA, arXiv:2410.03953; so does LLM-Blender, arXiv:2306.02561).
+network where the answers are those it was trained on; each member's probabilities of those are set right first. An
+open one is drafted by every member, and one of them, the fuser, writes the answer with the drafts before it (LLM-TOPLA,
+arXiv:2410.03953; so does LLM-Blender, arXiv:2306.02561).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from labwright.models.ask import LEAST_MASS, label_mass
 from labwright.models.prompt_file import FENCED, Material
 from labwright.models.reply import top_tokens
 from labwright.models.topla.members import Answers, Member, ask_members, ask_one, dollars, reason, usage_of
+from labwright.models.topla.scaling import Floats, Scaling
 
 TIMEOUT_S = 600.0
 FLOOR = 1e-6
@@ -55,7 +57,9 @@ class EnsembleChat(BaseChatModel):
     trained: Any = None
     """A `Weighted` over the members in their order, for questions that are answered by `labels`."""
     labels: Sequence[str] = ()
-    """Options that `trained` was trained on, in its order."""
+    """Options that `trained` and `scalings` were trained on, in their order."""
+    scalings: Mapping[str, Scaling] = Field(default_factory=dict)
+    """Member to how its probabilities of `labels` are set right, in pool and network."""
     summary: Any = None
     """A `Summary` over the members, which then writes open answers in free text; the fuser writes those of a schema."""
 
@@ -157,13 +161,21 @@ class EnsembleChat(BaseChatModel):
         """Probability of each label, each member's own normalised as in training, and how they were joined."""
         odds = {n: {label: p / sum(mass.values()) for label, p in mass.items()} for n, mass in masses.items()}
         asked = next(iter(odds.values()))
-        if self.trained is not None and len(odds) == len(self.members) and set(asked) == set(self.labels):
-            scores = np.log(np.maximum([[odds[m.name][k] for k in self.labels] for m in self.members], FLOOR))
-            shares = self.trained.probabilities(scores[None])[0]
-            return dict(zip(self.labels, map(float, shares), strict=True)), "trained network"
+        if set(asked) == set(self.labels):
+            scores = {n: self._scores(n, shares) for n, shares in odds.items()}
+            if self.trained is not None and len(odds) == len(self.members):
+                shares = self.trained.probabilities(np.array([[scores[m.name] for m in self.members]]))[0]
+                return dict(zip(self.labels, map(float, shares), strict=True)), "trained network"
+            odds = {n: dict(zip(self.labels, map(float, np.exp(s)), strict=True)) for n, s in scores.items()}
         total = sum(self._weight(name) for name in odds)
         pooled = {label: sum(self._weight(n) / total * p[label] for n, p in odds.items()) for label in asked}
         return pooled, "linear pool"
+
+    def _scores(self, name: str, shares: Mapping[str, float]) -> Floats:
+        """A member's log-probabilities of the trained labels, set right where it was learned how."""
+        scores: Floats = np.log(np.maximum([shares[label] for label in self.labels], FLOOR))
+        scaling = self.scalings.get(name)
+        return scores if scaling is None else scaling.applied(scores)
 
     def _over_tokens(self, tops: Tops) -> dict[str, float]:
         """Probability of each first token, for a question whose answers are not known here."""

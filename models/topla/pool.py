@@ -11,13 +11,23 @@ from numpy.typing import NDArray
 
 from labwright.errors import MetricUndefined, WrongUse
 from labwright.models.diversity import Floats
-from labwright.models.topla.building import CLEAN, EVENLY, Built, build, majority_share, prune
+from labwright.models.topla.building import (
+    CLEAN,
+    EVENLY,
+    Built,
+    Compared,
+    build,
+    compare,
+    majority_share,
+    prune,
+)
 from labwright.models.topla.collected import Collected, load
 from labwright.models.topla.pruning import Pruning, Weights
 from labwright.models.topla.questions import halves, keys
 from labwright.models.topla.recipe import Recipe, read_recipe
 from labwright.models.topla.saved import data_hash, save
 from labwright.models.topla.saved import load as load_network
+from labwright.models.topla.scaling import Scaling, fit_scaling, scaled_out_of_fold
 from labwright.models.topla.weighted import Clean
 
 Rows = tuple[Floats, NDArray[np.int64]]
@@ -31,7 +41,13 @@ class Pool:
     folder: Path
     members: tuple[str, ...]
     choosing: Rows
+    """Set right out of fold."""
     reporting: Rows
+    """Set right by what the choosing half says."""
+    scalings: dict[str, Scaling]
+    """Member to how its probabilities are set right, fitted on the whole choosing half."""
+    unscaled: tuple[Floats, Floats]
+    """Scores of both halves as the members gave them."""
     excluded: dict[str, str]
     """Who answered but may not take part, to the reason."""
     collected: Collected
@@ -71,11 +87,12 @@ def read_pool(folder: Path, *, members: Sequence[str] = (), keep_weak: bool = Fa
     sides: list[Rows] = []
     for half in halves(collected.questions):
         sides.append((collected.scores[[place[q.id] for q in half]], keys(half)))
-    choosing, reporting = sides
-    if not len(choosing[1]) or not len(reporting[1]):
+    (first, key), (second, reported) = sides
+    if not len(key) or not len(reported):
         raise WrongUse(f"{folder}: {len(place)} questions cannot be halved; collect more")
-    accuracy = (choosing[0].argmax(axis=2) == choosing[1][:, None]).mean(axis=0)
-    least = majority_share(choosing[1])
+    choosing = scaled_out_of_fold(first, key)
+    accuracy = (choosing.argmax(axis=2) == key[:, None]).mean(axis=0)
+    least = majority_share(key)
     excluded = {
         name: f"right on {right:.1%} of the choosing half, no more than the most frequent answer ({least:.1%})"
         for name, right in zip(collected.members, accuracy, strict=True)
@@ -85,14 +102,24 @@ def read_pool(folder: Path, *, members: Sequence[str] = (), keep_weak: bool = Fa
     if len(kept) < 2:
         why = "".join(f"; {name}: {reason}" for name, reason in excluded.items())
         raise WrongUse(f"{folder}: an ensemble needs at least two members, {len(kept)} can take part{why}")
+    names = tuple(collected.members[i] for i in kept)
+    scalings = {name: fit_scaling(first[:, i], key) for name, i in zip(names, kept, strict=True)}
+    reporting = np.stack([scalings[n].applied(second[:, i]) for n, i in zip(names, kept, strict=True)], axis=1)
     return Pool(
         folder,
-        tuple(collected.members[i] for i in kept),
-        (choosing[0][:, kept], choosing[1]),
-        (reporting[0][:, kept], reporting[1]),
+        names,
+        (choosing[:, kept], key),
+        (reporting, reported),
+        scalings,
+        (first[:, kept], second[:, kept]),
         excluded,
         collected,
     )
+
+
+def compare_pool(pool: Pool, built: Built) -> Compared:
+    """Measure an ensemble of the pool on the half that reports."""
+    return compare(built, pool.members, pool.choosing, pool.reporting, pool.unscaled[1])
 
 
 def train_pool(pool: Pool, out: Path, weights: Weights = EVENLY, settings: Clean = CLEAN) -> tuple[Built, Recipe]:
@@ -105,10 +132,11 @@ def train_pool(pool: Pool, out: Path, weights: Weights = EVENLY, settings: Clean
         built = build(pool.members, *pool.choosing, weights=weights, settings=settings)
     except MetricUndefined as error:
         raise WrongUse(f"{pool.folder}: {error}") from error
-    digest = data_hash(*pool.choosing)
+    digest = data_hash(pool.unscaled[0], pool.choosing[1])
     recipe = Recipe(
         members=built.members,
         models={m: pool.collected.models[m] for m in built.members},
+        scalings={m: pool.scalings[m] for m in built.members},
         weights=built.weights,
         labels=pool.labels,
         joining=built.joining,
@@ -140,7 +168,7 @@ def read_trained(pool: Pool, folder: Path, top: int = 5) -> Built:
     pruning = pool.prune(Weights(**recipe.scored_by))
     table = pruning.best(top)
     chosen = tuple(pool.members[i] for i in table[0].members)
-    if recipe.data_sha256 != data_hash(*pool.choosing) or chosen != recipe.members:
+    if recipe.data_sha256 != data_hash(pool.unscaled[0], pool.choosing[1]) or chosen != recipe.members:
         raise WrongUse(f"{folder}: trained on other answers than {pool.folder} holds now; train it again")
     return Built(
         members=recipe.members,

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from labwright.errors import ModelMissing
+from labwright.models.topla.scaling import Scaling
 
 Joining = Literal["linear pool", "trained network"]
 RECIPE = "recipe.json"
@@ -25,11 +26,13 @@ class Recipe(BaseModel):
     """A trained ensemble, without the weights of its network."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     members: tuple[str, ...] = Field(min_length=2)
     """Names, in the order in which the network was trained."""
     models: dict[str, str]
     """Member to the model that it was, with its hash where there is one."""
+    scalings: dict[str, Scaling]
+    """Member to how its probabilities of these labels are set right."""
     weights: dict[str, float]
     """Member to its weight in the linear pool, above 0."""
     labels: tuple[str, ...] = Field(min_length=2)
@@ -52,8 +55,12 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _is_of_its_members(self) -> Self:
         names = set(self.members)
-        if len(names) < len(self.members) or set(self.models) != names or set(self.weights) != names:
-            raise ValueError("members are distinct, and each has a model and a weight")
+        if len(names) < len(self.members) or any(
+            set(each) != names for each in (self.models, self.scalings, self.weights)
+        ):
+            raise ValueError("members are distinct, and each has a model, a scaling and a weight")
+        if any(len(s.offsets) != len(self.labels) for s in self.scalings.values()):
+            raise ValueError("a scaling has an offset for each label")
         if any(not w > 0 for w in self.weights.values()):
             raise ValueError("weights are greater than 0")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,7 @@ from labwright.models.ask import Prompt, ask, choose, score
 from labwright.models.calls import CallLog
 from labwright.models.topla.recipe import RECIPE, Recipe, model_of, read_recipe
 from labwright.models.topla.saved import WEIGHTS, data_hash, save
+from labwright.models.topla.scaling import Scaling
 from labwright.models.topla.weighted import Clean, fit
 from labwright.workflows.backends import Backends, OpenBackends
 
@@ -37,7 +39,7 @@ def tables(tmp_path):
     return {"a": script(tmp_path, "a", yes=0.8, no=0.2), "b": script(tmp_path, "b", yes=0.2, no=0.8)}
 
 
-def trained(tmp_path, tables, joining="trained network"):
+def trained(tmp_path, tables, joining="trained network", scalings=None):
     """An ensemble that was taught that `b` is right and `a` wrong."""
     key = np.random.default_rng(0).integers(0, 2, 200)
     scores = np.full((200, 2, 2), np.log(0.2))
@@ -48,6 +50,7 @@ def trained(tmp_path, tables, joining="trained network"):
     Recipe(
         members=("b", "a"),
         models={n: tables[n].script for n in ("a", "b")},
+        scalings=scalings or dict.fromkeys("ab", Scaling(slope=1.0, offsets=(0.0, 0.0))),
         weights={"b": 1.0, "a": 3.0},
         labels=LABELS,
         joining=joining,
@@ -103,6 +106,27 @@ def test_a_trained_folder_brings_members_weights_and_network(tmp_path, tables, j
     json.dumps(facts)
 
 
+def test_probabilities_of_the_trained_labels_are_set_right_before_they_are_pooled(tmp_path, tables):
+    turned = {"a": Scaling(slope=1.0, offsets=(-10.0, 0.0)), "b": Scaling(slope=1.0, offsets=(0.0, 0.0))}
+    folder = trained(tmp_path, tables, "linear pool", turned)
+    backend = Backends(Config(backends={**tables, "e": folder}, roles=dict.fromkeys(ROLES, "e")))
+    session = backend.session("design", CallLog(tmp_path / "c.sqlite"), 0)
+    assert answers(session, tmp_path).value["no"] == pytest.approx((3 * 1.0 + 0.8) / 4, abs=1e-3)
+    other = choose(session, Prompt("p", "h", "s", "other"), ("no", "yes", "maybe"), fallback=HALVES | {"maybe": 0.0})
+    assert other.value["no"] == pytest.approx((3 * 0.2 + 0.8) / 4)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"a": Scaling(slope=1.0, offsets=(0.0, 0.0, 0.0))}])
+def test_a_recipe_without_a_scaling_for_each_member_and_label_is_refused(tmp_path, tables, wrong):
+    folder = Path(trained(tmp_path, tables).model)
+    path = folder / RECIPE
+    held = json.loads(path.read_text())
+    held["scalings"] = {"b": held["scalings"]["b"], **{n: s.model_dump() for n, s in wrong.items()}}
+    path.write_text(json.dumps(held))
+    with pytest.raises(ModelMissing, match="scaling"):
+        read_recipe(folder)
+
+
 def test_a_member_set_or_model_that_differs_from_the_trained_one_is_refused(tmp_path, tables):
     table = trained(tmp_path, tables)
     spare = {**tables, "c": script(tmp_path, "c", yes=1.0)}
@@ -133,7 +157,7 @@ def test_a_folder_that_holds_no_ensemble_or_another_network_is_refused(tmp_path,
         OpenBackends(config).open("e")
     whole = json.loads((folder / RECIPE).read_text())
     for wrong, words in (
-        ({**whole, "weights": {"a": 1.0}}, "each has a model and a weight"),
+        ({**whole, "weights": {"a": 1.0}}, "each has a model, a scaling and a weight"),
         ({**whole, "weights": {"a": 1.0, "b": -1.0}}, "greater than 0"),
         ({**whole, "run": "rm"}, "run"),
     ):
