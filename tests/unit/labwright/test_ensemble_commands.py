@@ -94,6 +94,24 @@ def test_from_questions_to_a_backend_that_answers(place):
     assert "is there already" in run("use", "ensemble", "--name", "all of them", fails=2)
 
 
+def test_a_member_that_says_one_answer_whatever_is_asked_takes_part_once_it_is_set_right(place):
+    rows = questions(90)
+    collected(place, rows, {"a": 0.7, "b": 0.7})
+    path = place / "ensemble" / "scores" / "b.jsonl"
+    answers = []
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        no, yes, maybe = (row["probabilities"][i] / 100 for i in (1, 0, 2))
+        answers.append({**row, "probabilities": [yes, no, maybe + 0.99]})  # the right answer still stands out, of two
+    path.write_text("".join(f"{json.dumps(a)}\n" for a in answers))
+    trained = run("train", "ensemble")
+    assert trained["excluded"] == {}
+    assert set(trained["scalings"]["b"]) == {"slope", "offsets"}
+    found = run("eval", "ensemble")
+    assert found["unscaled_accuracy"]["b"] < 0.4 < found["answers"]["b"]["accuracy"]
+    assert "as given" in (place / "ensemble" / "report.html").read_text()
+
+
 def test_collecting_again_asks_nobody_and_another_model_by_that_name_is_refused(place):
     collected(place, questions(6))
     before = (place / "ensemble" / "scores" / "a.jsonl").read_bytes()
