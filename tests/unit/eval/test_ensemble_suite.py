@@ -85,6 +85,22 @@ def test_figures_by_hand():
     assert "bbh_weighted_compat" not in made
 
 
+def test_the_released_recipe_is_also_scored_as_it_was_published_by_batches_of_which_the_last_is_short():
+    rows = [
+        {"kind": "bbh", "labels": "released", "method": "released recipe", "seed": seed, "right": right}
+        for seed, right in ((9, ["111100", "1111"]), (0, ["000011", "0000"]))
+    ]
+    rows += [
+        {"kind": "bbh", "labels": "released", "method": f"single {m}", "seed": 0, "right": ["111100", "0000"]}
+        for m in MEMBERS
+    ]
+    made = {f["name"]: f for f in figures_of(rows, "raw")}
+    assert made["bbh_weighted_compat"]["value"] == pytest.approx((5 / 6 + 1 / 6) / 2, abs=1e-4)
+    batches = made["bbh_weighted_compat_batch_mean"]
+    assert batches["value"] == pytest.approx(((0.5 + 1) / 2 + (0.5 + 0) / 2) / 2)
+    assert "2 seeds, 0.2500 to 0.7500" in batches["note"]
+
+
 def test_a_row_that_is_there_is_not_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(ensemble_bbh, "_methods", lambda labels, seeds: [("plurality", 0, lambda t: t.test.labels)])
     rows, said = Rows(tmp_path / "rows.jsonl"), []
