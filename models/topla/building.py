@@ -26,9 +26,9 @@ from labwright.models.topla.pruning import (
 from labwright.models.topla.quality import confusion, macro_f1
 from labwright.models.topla.recipe import Joining
 from labwright.models.topla.saved import Calibration, calibration
+from labwright.models.topla.scaling import FOLDS, folds
 from labwright.models.topla.weighted import Clean, Weighted, checked_scores, fit
 
-FOLDS = 5
 RESAMPLES = 2_000
 LEAST_WEIGHT = 1e-3
 EVENLY, CLEAN = Weights(), Clean()
@@ -120,10 +120,8 @@ def linear_pool(scores: Floats, weights: Floats) -> Floats:
 
 
 def _cross_validated(scores: Floats, key: NDArray[np.int64], settings: Clean) -> dict[str, float]:
-    order = np.random.default_rng(settings.seed).permutation(len(key))
     right = {"linear pool": 0, "trained network": 0}
-    for held in np.array_split(order, FOLDS):
-        rest = np.setdiff1d(order, held)
+    for held, rest in folds(len(key), settings.seed):
         if len(np.unique(key[rest])) < 2 or len(rest) < scores.shape[1]:
             raise MetricUndefined(f"{len(key)} questions are too few for {FOLDS} folds")
         pooled = linear_pool(scores[held], pool_weights(scores[rest], key[rest])).argmax(axis=1)

@@ -21,10 +21,11 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import ConfigDict, Field
 
 from labwright.models.ask import LEAST_MASS, label_mass
+from labwright.models.diversity import Floats
 from labwright.models.prompt_file import FENCED, Material
 from labwright.models.reply import top_tokens
 from labwright.models.topla.members import Answers, Member, ask_members, ask_one, dollars, reason, usage_of
-from labwright.models.topla.scaling import Floats, Scaling
+from labwright.models.topla.scaling import Scaling
 
 TIMEOUT_S = 600.0
 FLOOR = 1e-6

@@ -83,13 +83,7 @@ def read_pool(folder: Path, *, members: Sequence[str] = (), keep_weak: bool = Fa
         WrongUse: answers are absent or no numbers, a question occurs twice, or fewer than two members are left.
     """
     collected = load(folder, members)
-    place = {q.id: i for i, q in enumerate(collected.questions)}
-    sides: list[Rows] = []
-    for half in halves(collected.questions):
-        sides.append((collected.scores[[place[q.id] for q in half]], keys(half)))
-    (first, key), (second, reported) = sides
-    if not len(key) or not len(reported):
-        raise WrongUse(f"{folder}: {len(place)} questions cannot be halved; collect more")
+    (first, key), (second, reported) = _halved(collected, folder)
     choosing = scaled_out_of_fold(first, key)
     accuracy = (choosing.argmax(axis=2) == key[:, None]).mean(axis=0)
     least = majority_share(key)
@@ -115,6 +109,15 @@ def read_pool(folder: Path, *, members: Sequence[str] = (), keep_weak: bool = Fa
         excluded,
         collected,
     )
+
+
+def _halved(collected: Collected, folder: Path) -> list[Rows]:
+    """The half that chooses and the half that reports, as the members answered."""
+    place = {q.id: i for i, q in enumerate(collected.questions)}
+    sides = [(collected.scores[[place[q.id] for q in half]], keys(half)) for half in halves(collected.questions)]
+    if not all(len(key) for _, key in sides):
+        raise WrongUse(f"{folder}: {len(place)} questions cannot be halved; collect more")
+    return sides
 
 
 def compare_pool(pool: Pool, built: Built) -> Compared:

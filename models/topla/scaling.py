@@ -8,11 +8,14 @@ moving it far, and the slope above 0: a member is never turned around.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-Floats = NDArray[np.float64]
+from labwright.models.diversity import Floats
+
 FOLDS = 5
 
 
@@ -62,10 +65,15 @@ def scaled_out_of_fold(scores: Floats, key: NDArray[np.int64], seed: int = 0) ->
         key: shape (n,): index of the right label.
         seed: of the folds.
     """
-    order = np.random.default_rng(seed).permutation(len(key))
     made = np.empty_like(scores)
-    for held in np.array_split(order, min(FOLDS, len(key))):
-        rest = np.setdiff1d(order, held)
+    for held, rest in folds(len(key), seed):
         for member in range(scores.shape[1]):
             made[held, member] = fit_scaling(scores[rest, member], key[rest]).applied(scores[held, member])
     return made
+
+
+def folds(n: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows that are held out, and all others: FOLDS times, each of n rows held out once."""
+    order = np.random.default_rng(seed).permutation(n)
+    for held in np.array_split(order, min(FOLDS, n)):
+        yield held, np.setdiff1d(order, held)
