@@ -25,11 +25,17 @@ FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 TOP_THIRD = tuple(f"{layer}.mlp.{name}" for layer in range(16, 24) for name in FEED_FORWARD)
 """Of the 24 layers of the 0.5B model."""
+TOP_THIRD_15B = tuple(
+    f"{layer}.{name}"
+    for layer in range(19, 28)
+    for name in (*(f"self_attn.{n}" for n in ATTENTION), *(f"mlp.{n}" for n in FEED_FORWARD))
+)
+"""Of the 28 layers of the 1.5B model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How a member is fine-tuned; fixed before anything was measured."""
+    """How a member is fine-tuned; fixed before it was measured."""
 
     targets: tuple[str, ...]
     """Linear layers that get an adapter."""
@@ -74,7 +80,9 @@ MEMBERS = (
     MemberPlan("smollm2-135m-tuned", BASE_135M, 0.135e9, Tuning((*ATTENTION, *FEED_FORWARD), 3, 5e-4)),
     MemberPlan("qwen-0.5b-tuned", BASE_05B, 0.49e9, Tuning((*ATTENTION, *FEED_FORWARD), 2, 2e-4)),
     MemberPlan("qwen-0.5b-bagged", BASE_05B, 0.49e9, Tuning(TOP_THIRD, 2, 5e-4, depth=1 / 3, bagged=True, seed=1)),
+    MemberPlan("qwen-1.5b-tuned", BASE_15B, 1.54e9, Tuning(TOP_THIRD_15B, 3, 3e-4, depth=1 / 3, seed=2)),
 )
+"""The last one was added when the five before it had been measured, so the reporting half had been looked at once."""
 
 
 def tune(plan: MemberPlan, questions: Sequence[Question], home: Path, say: Say) -> dict[str, Any]:

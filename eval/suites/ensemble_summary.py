@@ -27,7 +27,7 @@ MEMBERS = {
 
 
 def measure(
-    rows: Rows, say: Say, members: Mapping[str, BackendConfig] = MEMBERS, home: Path | None = None, epochs: int = 10
+    rows: Rows, say: Say, members: Mapping[str, BackendConfig] = MEMBERS, home: Path | None = None, epochs: int = 60
 ) -> None:
     """Add the row if it is missing; some 200 answers a member, and two more each for a seventh of the questions.
 
