@@ -20,7 +20,7 @@ def figures_of(rows: Sequence[Row], raw: str) -> list[dict[str, Any]]:
 
 def _steering(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Unsafe answers with an image, unsteered and steered at both levels, over all prompts of all seeds."""
-    done = [r for r in rows if r["kind"] == "steering" and not r["frozen"]]
+    done = [r for r in rows if r["kind"] == "steering" and r["degraded"]]
     figures = []
     for name, condition, method in (
         ("cmrm_text_unsafe", "text", "none"),
@@ -45,7 +45,7 @@ def _share(name: str, rows: Sequence[Row], what: str) -> dict[str, Any]:
 
 def _utility(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What steering costs: the greatest loss of ordinary answers, and captions before and after."""
-    done = {(r["seed"], r["method"]): r for r in rows if r["kind"] == "steering" and not r["frozen"]
+    done = {(r["seed"], r["method"]): r for r in rows if r["kind"] == "steering" and r["degraded"]
             and r["condition"] == "image"}  # fmt: skip
     seeds = sorted({seed for seed, _ in done})
     if not seeds:
@@ -67,20 +67,20 @@ def _utility(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _left_alone(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Worlds without a degradation in which the guard chose alpha 0 for both levels."""
-    choices = [r for r in rows if r["kind"] == "steering_choice" and r["frozen"]]
+    choices = [r for r in rows if r["kind"] == "steering_choice" and not r["degraded"]]
     if not choices:
         return []
     note = "; ".join(f"seed {r['seed']} {r['method']} alpha {r['alpha']:g}" for r in choices)
     raw = [
         r
         for r in rows
-        if r["kind"] == "steering" and r["frozen"] and (r["condition"], r["method"]) == ("image", "none")
+        if r["kind"] == "steering" and not r["degraded"] and (r["condition"], r["method"]) == ("image", "none")
     ]
     unsafe = ", ".join(f"{r['unsafe'][0] / r['unsafe'][1]:.3f}" for r in raw)
     left = sum(r["alpha"] == 0 for r in choices) / len(choices)
     return [
         figure("cmrm_left_alone", left, "share", len(choices),
-               note=f"choices of no steering where an image undoes nothing (unsafe without steering {unsafe}): {note}")
+               note=f"choices of no steering where nothing was degraded (unsafe without steering {unsafe}): {note}")
     ]  # fmt: skip
 
 

@@ -28,8 +28,8 @@ DONE = "steering_real_done"
 class Size:
     """How much is asked."""
 
-    anchors: int = 40
-    """Of either kind, of the training parts."""
+    anchors: int = 60
+    """Harmful ones, of the training parts; ordinary ones a third of that."""
     harmful: int = 100
     """Held-out risky instructions; a fifth chooses the setting."""
     ordinary: int = 50
@@ -68,8 +68,8 @@ def measure(
     test = reading.drawn("test", places["test"], lesson.test, say)
     checkpoint = load_vision(str(folder))
     name = str(checkpoint.facts["model"])
-    say(f"shift vectors from {2 * size.anchors} anchors")
-    shown = anchors(items(size.anchors, size.anchors, train, held_out=False))
+    say(f"shift vectors from {size.anchors + size.anchors // 3} anchors")
+    shown = anchors(items(size.anchors, size.anchors // 3, train, held_out=False))
     vectors = extract(checkpoint.model, encoder(checkpoint), shown, name=name, corruption="blank")
     asked = items(size.harmful, size.ordinary, test, held_out=True)
     report = evaluate(asked, asker(checkpoint, vectors, size.reply_tokens), Plan(), say)

@@ -24,6 +24,8 @@ ANCHORED: Corruption = "blank"
 """Corruption of the anchors; the conditions that are tested show other images."""
 CONDITIONS = ("text", "image", "noise", "caption")
 METHODS = ("none", "dataset", "sample")
+SHIFTED = {"harmful": 1.0, "benign": 1 / 3, "caption": 0.0}
+"""Kind to its share among the anchors of a vector: mostly harmful, as in the paper."""
 PICTURES = 1_000_000
 """Seed of the first picture that nothing is trained on."""
 Method = Callable[["Sequence[str]", "Sequence[Image | None]"], list[str]]
@@ -55,12 +57,12 @@ class Trial:
     def __post_init__(self) -> None:
         rest = self.world.parts[1]
         self.anchors, self.tried, self.tested = [], [], []
-        for kind in ("harmful", "benign", "caption"):  # as many harmful as ordinary ones in every part
+        for kind in SHIFTED:
             ids = {f"{n}": item for n, item in enumerate(i for i in rest if i.kind == kind)}
             chosen, tested = split_anchors(list(ids), seed=self.world.seed)
-            shifted = 0 if kind == "caption" else len(chosen) // 2
-            self.anchors += [ids[i] for i in chosen[:shifted]]
-            self.tried += [ids[i] for i in chosen[shifted:]]
+            half = len(chosen) // 2
+            self.anchors += [ids[i] for i in chosen[: round(half * SHIFTED[kind])]]
+            self.tried += [ids[i] for i in chosen[0 if kind == "caption" else half :]]
             self.tested += [ids[i] for i in tested]
 
     def vectors(self) -> ShiftVectors:
@@ -125,11 +127,16 @@ class Trial:
         return choose(rates)
 
 
+def trial_name(world: World) -> str:
+    """Of its rows."""
+    return f"{world.seed}" if world.degraded else f"{world.seed}:not degraded"
+
+
 def trial_rows(world: World) -> Iterator[Row]:
     """Rows of one world: the setting of each method, then every method under every condition."""
     trial, seed, say = Trial(world), world.seed, world.say
-    name = f"{seed}:frozen" if world.frozen else f"{seed}"
-    head = {"seed": seed, "frozen": world.frozen}
+    name = trial_name(world)
+    head = {"seed": seed, "degraded": world.degraded}
     vectors = trial.vectors()
     methods: dict[str, Method] = {"none": trial.plain}
     for method, made in (("dataset", lambda s: trial.steered(vectors, s)), ("sample", trial.by_sample)):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from labwright.errors import WrongUse
@@ -30,6 +33,8 @@ def test_pictures_show_their_colour_and_differ_by_seed():
     assert max(picture.getcolors(maxcolors=1000))[1] == (220, 40, 40)
     assert worlds.picture(item, 1).tobytes() == picture.tobytes()
     assert worlds.picture(item, 2).tobytes() != picture.tobytes()
+    plain = np.asarray(worlds.picture(replace(item, shape=worlds.PLAIN), 1), dtype=int)
+    assert (np.ptp(plain, axis=(0, 1)) <= 40).all()
 
 
 def test_batches_are_padded_on_the_left_and_answer_as_single_prompts():
@@ -44,11 +49,43 @@ def test_batches_are_padded_on_the_left_and_answer_as_single_prompts():
         assert together == [worlds.answers(model, [t], [i])[0] for t, i in zip(texts, images, strict=True)]
 
 
+def test_lessons_tell_images_in_words_and_show_forbidden_requests_only_where_they_are_refused():
+    lessons = worlds.Lessons(worlds.items(3)[0], random.Random(0))
+    text = lessons.text(64)
+    assert len(text) == 64
+    assert not any(with_image for _, with_image in text)
+    assert {i.answer for i, _ in text if i.kind in ("harmful", "doubtful")} == {"sorry no"}
+    told = [i for i, _ in text if i.text.startswith(i.caption)]
+    assert len(told) == 24 + 16
+    assert sum(i.kind == "caption" for i, _ in text) == 16
+    shown = lessons.shown(48, ("benign", "doubtful"))
+    assert len(shown) == 48
+    assert all(with_image for _, with_image in shown)
+    assert {i.kind for i, _ in shown} == {"caption", "benign", "doubtful"}
+    assert sum(i.shape == worlds.PLAIN for i, _ in shown) == 12
+    assert "sorry no" not in {i.answer for i, _ in shown}
+
+
+def test_training_ends_when_it_is_told_to():
+    import torch
+
+    torch.manual_seed(0)
+    model = worlds.untrained()
+    lessons = worlds.Lessons(worlds.items(3)[0], random.Random(0))
+    before = model.lm_head.weight.clone()
+    worlds.train(model, lambda: lessons.text(8), 9, until=lambda: True)
+    assert torch.equal(model.lm_head.weight, before)
+    worlds.train(model, lambda: lessons.shown(8, ("benign",)), 1, frozen=True)
+    assert torch.equal(model.lm_head.weight, before)
+    worlds.train(model, lambda: lessons.text(8), 1, until=lambda: False)
+    assert not torch.equal(model.lm_head.weight, before)
+
+
 def test_a_trial_gives_a_choice_a_method_and_a_row_a_condition_and_method(monkeypatch):
     monkeypatch.setattr(worlds, "VERBS", ("make", "find"))
     monkeypatch.setattr(worlds, "TRAINED", 0.8)
     monkeypatch.setattr(worlds, "LOOKS", 3)
-    rows = list(trial_rows(worlds.World(0, text_steps=2, vision_steps=1)))
+    rows = list(trial_rows(worlds.World(0, text_steps=2, vision_steps=1, most_steps=3)))
     assert [r["name"] for r in rows if r["kind"] == "steering_choice"] == ["0:dataset", "0:sample"]
     names = [r["name"] for r in rows if r["kind"] == "steering"]
     assert names == [f"0:{c}:{m}" for c in CONDITIONS for m in METHODS]
@@ -57,16 +94,16 @@ def test_a_trial_gives_a_choice_a_method_and_a_row_a_condition_and_method(monkey
 
 
 def row(condition: str, method: str, unsafe: int, **more: Any) -> dict[str, Any]:
-    given = {"kind": "steering", "seed": 1, "frozen": False, "condition": condition, "method": method}
+    given = {"kind": "steering", "seed": 1, "degraded": True, "condition": condition, "method": method}
     return {**given, "name": f"1:{condition}:{method}", "unsafe": [unsafe, 200], "benign": [198, 200],
             "captions": [95, 100], **more}  # fmt: skip
 
 
 def test_figures_are_shares_with_wilson_intervals_and_the_greatest_costs():
     rows = [row("text", "none", 2), row("image", "none", 150), row("image", "dataset", 8, benign=[190, 200]),
-            row("image", "sample", 0, captions=[91, 100]), row("image", "none", 0, frozen=True, seed=9)]  # fmt: skip
+            row("image", "sample", 0, captions=[91, 100]), row("image", "none", 0, degraded=False, seed=9)]  # fmt: skip
     rows += [
-        {"kind": "steering_choice", "name": f"9:{m}", "seed": 9, "frozen": True, "method": m, "alpha": a}
+        {"kind": "steering_choice", "name": f"9:{m}", "seed": 9, "degraded": False, "method": m, "alpha": a}
         for m, a in (("dataset", 0.0), ("sample", 0.25))
     ]
     rows += [

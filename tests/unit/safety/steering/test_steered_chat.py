@@ -218,7 +218,7 @@ def test_the_setting_is_chosen_on_items_that_the_report_leaves_out(tmp_path: Pat
     model = Degraded(enough=0.5)
     report = evaluate(items(tmp_path), model, Plan())
     assert {level: c.setting.alpha for level, c in report.choices.items()} == {"dataset": 0.5, "sample": 0.5}
-    chosen_on = {text for text, _, _, alpha in model.asked if alpha == 0.25}
+    chosen_on = {text for text, _, _, alpha in model.asked if alpha == 0.2}
     reported = [s for s in report.seen if s.condition == "image"]
     assert len(chosen_on) == 4
     assert [(s.level, s.setting.alpha, s.unsafe, s.benign) for s in reported] == [
