@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labwright.eval.suites.figures import Row
@@ -104,9 +105,10 @@ class Trial:
 
         return method
 
-    def by_sample(self, setting: Setting) -> Method:
-        """Steered by each prompt's own shift."""
-        steerer = SampleSteerer(self.world.model, encode, setting.alpha, ANCHORED, setting.policy)
+    def by_sample(self, vectors: ShiftVectors, setting: Setting) -> Method:
+        """Steered by each prompt's own shift, no longer than those of the anchors are."""
+        model = self.world.model
+        steerer = SampleSteerer(model, encode, setting.alpha, ANCHORED, setting.policy, vectors.lengths)
 
         def method(texts: Sequence[str], images: Sequence[Image | None]) -> list[str]:
             found: list[str] = []
@@ -139,7 +141,11 @@ def trial_rows(world: World) -> Iterator[Row]:
     head = {"seed": seed, "degraded": world.degraded}
     vectors = trial.vectors()
     methods: dict[str, Method] = {"none": trial.plain}
-    for method, made in (("dataset", lambda s: trial.steered(vectors, s)), ("sample", trial.by_sample)):
+    steered: dict[str, Callable[[Setting], Method]] = {
+        "dataset": partial(trial.steered, vectors),
+        "sample": partial(trial.by_sample, vectors),
+    }
+    for method, made in steered.items():
         say(f"seed {seed}: setting of {method}")
         choice = trial.choice(made)
         methods[method] = made(choice.setting)

@@ -85,7 +85,8 @@ def steering(
     model: Any = checkpoint.model
     alpha, policy = setting.alpha, setting.policy
     Steerer(model, vectors.layers, alpha, policy)  # what is wrong with the vectors shows now, not in the first answer
-    by_sample = SampleSteerer(model, encoder(checkpoint), alpha, vectors.corruption, policy)  # type: ignore[arg-type]
+    encode, corruption = encoder(checkpoint), vectors.corruption
+    by_sample = SampleSteerer(model, encode, alpha, corruption, policy, vectors.lengths)  # type: ignore[arg-type]
 
     def around(asked: Asked) -> AbstractContextManager[Any]:
         if not asked.images or alpha == 0:

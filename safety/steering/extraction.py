@@ -76,12 +76,15 @@ def extract(  # noqa: PLR0913  (a model, data, and how)
         WrongUse: as `delta` and `aggregate`.
     """
     means: dict[int, Tensor] = {}
+    lengths: dict[int, float] = {}
     kept: dict[int, list[Tensor]] = {}
     n = 0
     for n, anchor in enumerate(anchors, start=1):
         for layer, shift in delta(model, encode, anchor, corruption, n).items():
             before = means.get(layer, torch.zeros_like(shift))
             means[layer] = before + (shift - before) / n
+            length = lengths.get(layer, 0.0)
+            lengths[layer] = length + (float(shift.norm()) - length) / n
             if how != "mean":
                 kept.setdefault(layer, []).append(shift)
         report(n)
@@ -89,7 +92,7 @@ def extract(  # noqa: PLR0913  (a model, data, and how)
         raise MetricUndefined("shift vectors need at least one anchor")
     layers = means if how == "mean" else {layer: aggregate(torch.stack(rows), how) for layer, rows in kept.items()}
     sigma = {layer: deviation(torch.stack(rows)) for layer, rows in kept.items()}
-    return ShiftVectors(layers, name, how, corruption, n, sigma)
+    return ShiftVectors(layers, name, how, corruption, n, sigma, lengths)
 
 
 @dataclass(slots=True)
@@ -102,7 +105,8 @@ class SampleSteerer:
     corruption: Corruption = "blank"
     policy: Policy = EVERYWHERE
     most_norm: Mapping[int, float] = field(default_factory=dict)
-    """Layer to the greatest length of its shift; longer ones are shortened. Not in the paper."""
+    """Layer to the greatest length of its shift; longer ones are shortened. Not in the paper: the shift of a
+    prompt that asks what an image shows is longer than others, and all of it costs the answer."""
     _known: OrderedDict[tuple[str, str, tuple[int, int]], dict[int, Tensor]] = field(default_factory=OrderedDict)
 
     @contextmanager

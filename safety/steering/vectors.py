@@ -41,6 +41,8 @@ class ShiftVectors:
     """Prompts."""
     sigma: Mapping[int, float] = field(default_factory=dict)
     """Layer to the deviation (n - 1) of the projections on the first principal component."""
+    lengths: Mapping[int, float] = field(default_factory=dict)
+    """Layer to the mean length of the anchors' own shifts; at the sample level a longer one is shortened to it."""
 
     def save(self, folder: Path) -> None:
         """Write shift.safetensors and shift.json."""
@@ -51,6 +53,7 @@ class ShiftVectors:
         facts = {
             "model": self.model, "aggregate": self.aggregate, "corruption": self.corruption, "n_anchor": self.n_anchor,
             "sigma": {str(layer): s for layer, s in self.sigma.items()},
+            "lengths": {str(layer): n for layer, n in self.lengths.items()},
         }  # fmt: skip
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
@@ -74,8 +77,11 @@ class ShiftVectors:
         try:
             facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             layers = {int(name): v for name, v in load_file(folder / WEIGHTS).items()}
-            sigma = {int(name): float(s) for name, s in facts["sigma"].items()}
-            found = cls(layers, facts["model"], facts["aggregate"], facts["corruption"], int(facts["n_anchor"]), sigma)
+            sigma, lengths = (
+                {int(layer): float(x) for layer, x in facts[name].items()} for name in ("sigma", "lengths")
+            )
+            about = facts["model"], facts["aggregate"], facts["corruption"], int(facts["n_anchor"])
+            found = cls(layers, *about, sigma, lengths)
         except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise HashMismatch(f"{folder}: damaged shift vectors: {error}; extract them again") from error
         if model and found.model != model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_by_sample_a_meaningless_image_at_alpha_1_gives_the_states_of_the_text(
 
     blank = corrupted(PICTURE, "blank")
     asked = read_messages(seen(picture=blank))
-    around = steering(checkpoint, ShiftVectors.load(shift), Setting(1.0), "sample")
+    around = steering(checkpoint, replace(ShiftVectors.load(shift), lengths={}), Setting(1.0), "sample")
     encode = encoder(checkpoint)
     from labwright.safety.steering.chat import conversation
 
@@ -114,6 +115,19 @@ def test_by_sample_a_meaningless_image_at_alpha_1_gives_the_states_of_the_text(
     assert not torch.allclose(steered[1], text[1], atol=1e-3)  # layers above see the sum of what was added
     with around(asked):
         assert torch.allclose(_first_layer(checkpoint, encode(conversation(asked), blank)), text[0], atol=1e-5)
+
+
+def test_by_sample_a_shift_is_no_longer_than_those_of_the_anchors(checkpoint: VisionCheckpoint, shift: Path) -> None:
+    from labwright.models.vision import read_messages
+    from labwright.safety.steering.chat import conversation
+
+    asked = read_messages(seen())
+    inputs = encoder(checkpoint)(conversation(asked), PICTURE)
+    plain = _first_layer(checkpoint, inputs)
+    for length in (0.0, 1e-3):
+        vectors = replace(ShiftVectors.load(shift), lengths=dict.fromkeys(range(9), length))
+        with steering(checkpoint, vectors, Setting(1.0), "sample")(asked):
+            assert float((_first_layer(checkpoint, inputs) - plain).norm()) == pytest.approx(length, rel=1e-2)
 
 
 def _first_layer(checkpoint: VisionCheckpoint, inputs) -> torch.Tensor:

@@ -226,6 +226,7 @@ def test_extraction_streams_the_mean_that_all_deltas_have(model):
     rows = [delta(model, tiny_vision.encode, a, "blank") for a in anchors]
     for layer, v in made.layers.items():
         torch.testing.assert_close(v, torch.stack([r[layer] for r in rows]).mean(dim=0), atol=1e-5, rtol=1e-5)
+        assert made.lengths[layer] == pytest.approx(sum(float(r[layer].norm()) for r in rows) / 5, rel=1e-5)
     assert (made.n_anchor, made.sigma, seen) == (5, {}, [1, 2, 3, 4, 5])
     component = extract(model, tiny_vision.encode, anchors, name="m", how="pc_uncentred")
     assert set(component.sigma) == set(component.layers) == {0, 1, 2}

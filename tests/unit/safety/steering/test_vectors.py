@@ -60,11 +60,12 @@ def test_what_has_no_aggregate_is_said():
 
 
 def test_vectors_are_read_back_and_refused_for_another_model(tmp_path):
-    made = ShiftVectors({0: DELTAS[0], 3: DELTAS[1]}, "vlm@abc", "mean", "blank", 4, {0: 1.5})
+    made = ShiftVectors({0: DELTAS[0], 3: DELTAS[1]}, "vlm@abc", "mean", "blank", 4, {0: 1.5}, {0: 2.5, 3: 1.0})
     made.save(tmp_path / "v")
     found = ShiftVectors.load(tmp_path / "v", "vlm@abc")
     assert {layer: v.tolist() for layer, v in found.layers.items()} == {0: DELTAS[0].tolist(), 3: DELTAS[1].tolist()}
     assert (found.aggregate, found.corruption, found.n_anchor, found.sigma) == ("mean", "blank", 4, {0: 1.5})
+    assert found.lengths == {0: 2.5, 3: 1.0}
     with pytest.raises(HashMismatch, match=r"of vlm@abc, not of other@def"):
         ShiftVectors.load(tmp_path / "v", "other@def")
     with pytest.raises(ModelMissing, match="no shift vectors"):
