@@ -26,7 +26,7 @@ PAIRS, PROMPT, TOKENS = 15, 64, 64
 
 
 def _steering(rows: Rows, quick: bool, say: Say) -> None:
-    from labwright.eval.suites.steering_world import World
+    from labwright.eval.suites.steering_lessons import World
     from labwright.eval.suites.vision_steering import CONDITIONS, METHODS, trial_name, trial_rows
 
     for seed in SEEDS[:1] if quick else SEEDS:

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from labwright.eval.suites.figures import Row
-from labwright.eval.suites.steering_world import REFUSAL, Item, World, answers, encode, picture
+from labwright.eval.suites.steering_lessons import World
+from labwright.eval.suites.steering_world import REFUSAL, Item, answers, encode, picture
 from labwright.safety.steering.corruption import Corruption, corrupted
 from labwright.safety.steering.extraction import Anchor, SampleSteerer, extract, split_anchors
 from labwright.safety.steering.guard import UNSTEERED, Choice, Rates, Setting, choose
@@ -26,7 +27,7 @@ ANCHORED: Corruption = "blank"
 CONDITIONS = ("text", "image", "noise", "caption")
 METHODS = ("none", "dataset", "sample")
 SHIFTED = {"harmful": 1.0, "benign": 1 / 3, "caption": 0.0}
-"""Kind to its share among the anchors of a vector: mostly harmful, as in the paper."""
+"""Kind to how many of its half of the anchors a vector is taken from: mostly harmful ones, as in the paper."""
 PICTURES = 1_000_000
 """Seed of the first picture that nothing is trained on."""
 Method = Callable[["Sequence[str]", "Sequence[Image | None]"], list[str]]
@@ -63,7 +64,7 @@ class Trial:
             chosen, tested = split_anchors(list(ids), seed=self.world.seed)
             half = len(chosen) // 2
             self.anchors += [ids[i] for i in chosen[: round(half * SHIFTED[kind])]]
-            self.tried += [ids[i] for i in chosen[0 if kind == "caption" else half :]]
+            self.tried += [ids[i] for i in chosen[half if SHIFTED[kind] else 0 :]]
             self.tested += [ids[i] for i in tested]
 
     def vectors(self) -> ShiftVectors:

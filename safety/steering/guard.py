@@ -13,7 +13,7 @@ from typing import Any
 from labwright.safety.steering.steerer import EVERYWHERE, Policy
 
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
-"""In steps of the paper where less is already too much for a model that is degraded a little."""
+"""In steps of .1, as published, up to .5: a model that is degraded a little bears no more."""
 POLICIES = tuple(
     Policy(layers, positions)
     for positions in ("last_and_generated", "last_prompt")

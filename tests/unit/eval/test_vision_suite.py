@@ -11,6 +11,7 @@ import pytest
 
 from labwright.errors import WrongUse
 from labwright.eval.goals import GOALS
+from labwright.eval.suites import steering_lessons as learning
 from labwright.eval.suites import steering_world as worlds
 from labwright.eval.suites.vision import PARTS, measure
 from labwright.eval.suites.vision_figures import figures_of
@@ -50,7 +51,7 @@ def test_batches_are_padded_on_the_left_and_answer_as_single_prompts():
 
 
 def test_lessons_tell_images_in_words_and_show_forbidden_requests_only_where_they_are_refused():
-    lessons = worlds.Lessons(worlds.items(3)[0], random.Random(0))
+    lessons = learning.Lessons(worlds.items(3)[0], random.Random(0))
     text = lessons.text(64)
     assert len(text) == 64
     assert not any(with_image for _, with_image in text)
@@ -71,13 +72,13 @@ def test_training_ends_when_it_is_told_to():
 
     torch.manual_seed(0)
     model = worlds.untrained()
-    lessons = worlds.Lessons(worlds.items(3)[0], random.Random(0))
+    lessons = learning.Lessons(worlds.items(3)[0], random.Random(0))
     before = model.lm_head.weight.clone()
-    worlds.train(model, lambda: lessons.text(8), 9, until=lambda: True)
+    learning.train(model, lambda: lessons.text(8), 9, until=lambda: True)
     assert torch.equal(model.lm_head.weight, before)
-    worlds.train(model, lambda: lessons.shown(8, ("benign",)), 1, frozen=True)
+    learning.train(model, lambda: lessons.shown(8, ("benign",)), 1, frozen=True)
     assert torch.equal(model.lm_head.weight, before)
-    worlds.train(model, lambda: lessons.text(8), 1, until=lambda: False)
+    learning.train(model, lambda: lessons.text(8), 1, until=lambda: False)
     assert not torch.equal(model.lm_head.weight, before)
 
 
@@ -85,7 +86,7 @@ def test_a_trial_gives_a_choice_a_method_and_a_row_a_condition_and_method(monkey
     monkeypatch.setattr(worlds, "VERBS", ("make", "find"))
     monkeypatch.setattr(worlds, "TRAINED", 0.8)
     monkeypatch.setattr(worlds, "LOOKS", 3)
-    rows = list(trial_rows(worlds.World(0, text_steps=2, vision_steps=1, most_steps=3)))
+    rows = list(trial_rows(learning.World(0, text_steps=2, vision_steps=1, most_steps=3)))
     assert [r["name"] for r in rows if r["kind"] == "steering_choice"] == ["0:dataset", "0:sample"]
     names = [r["name"] for r in rows if r["kind"] == "steering"]
     assert names == [f"0:{c}:{m}" for c in CONDITIONS for m in METHODS]
