@@ -5,11 +5,10 @@ Logs and progress go to stderr; stdout holds the result, with --json one JSON do
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -34,6 +33,7 @@ from labwright.cli_training import align
 from labwright.cli_vision import bench_vision
 from labwright.cli_web import bench_web, serve, users_app
 from labwright.errors import LabwrightError
+from labwright.interrupts import heed_signals
 
 if TYPE_CHECKING:
     from labwright.store import RunStore
@@ -279,18 +279,9 @@ def _result(store: RunStore, as_json: bool) -> None:
     typer.echo(f"  report: {report}")
 
 
-def _terminated(signum: int, frame: Any) -> None:
-    from labwright.lease import stop_waiting
-
-    stop_waiting()
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point: errors become one line and the exit code of their class."""
-    signal.signal(signal.SIGTERM, _terminated)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background keeps ignoring it
-        signal.signal(signal.SIGINT, _terminated)
+    heed_signals()
     try:
         # Without its standalone mode, click returns the code of an Exit, and of an interrupt, and raises the rest.
         code = app(standalone_mode=False) or 0
