@@ -1,8 +1,9 @@
 """Reading a figure: a few closed questions about what is plotted, each answered from the model's token probabilities.
 
-What a figure may show is known for labwright's own plots (the columns of their data), so that every field is a choice;
-a small model that sees reads letters it can choose among better than words it would have to write. Of a figure from
-outside the usual things are asked, each with a way to say that it shows something else.
+What a figure may show is known for labwright's own plots (the columns of their data), so that every field is a choice.
+An option is answered in its own words where their beginning tells it from the others, by a letter elsewhere: a model of
+135 million weights did not learn which letter stands for what it sees. Of a figure from outside the usual things are
+asked, each with a way to say that it shows something else.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ DIRECTIONS = ("rises", "falls", "neither")
 # Of a figure from outside, of which nothing is known:
 ELSE, UNTOLD = "something else", "not told"
 X_AXES = ("time", "effect", "hazard ratio", "groups", "a gene or score")
-Y_AXES = ("share without the event", "significance", "covariates or gene sets", "a gene or score", "counts")
+Y_AXES = ("share without the event", "significance", "covariates or gene sets", "a gene or score", "frequency")
 GROUPS = ("1", "2", "3", "4", "5", "6", "more than 6")
 COUNTED = re.compile(
     r"\bn\s*=\s*(\d{1,6})\b|\b(\d{1,6})\s+(?:patients|samples|tumou?rs|cases|subjects|donors|mice|cells)\b",
@@ -57,6 +58,13 @@ class Field:
     """A key of ASKED."""
     options: tuple[str, ...]
     """Two to eight, distinct."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is answered for each option: the option itself where two letters, or a digit, tell it from the rest."""
+        begun = {option[:2].casefold() for option in self.options}
+        apart = len(begun) == len(self.options) and all(o[:1].isalpha() or len(o) == 1 for o in self.options)
+        return self.options if apart else tuple(LETTERS[: len(self.options)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +92,19 @@ def outside_fields(legend: str) -> list[Field]:
 
 
 def figure_prompt(legend: Material, field: Field, images: Sequence[bytes] = ()) -> Prompt:
-    """The question about one field, options in the given order behind letters.
+    """The question about one field, options in the given order, behind letters where letters are answered.
 
     Args:
         legend: the figure's text.
         field: what is read.
         images: the figure as PNG; none for a reading of the legend alone.
     """
-    listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, field.options, strict=False))
-    made = prompt("figure").render(legend=legend, question=ASKED[field.name], options=listed)
+    if field.labels == field.options:
+        how, listed = "one of these", "\n".join(f"- {option}" for option in field.options)
+    else:
+        how = "one letter"
+        listed = "\n".join(f"{letter}. {option}" for letter, option in zip(field.labels, field.options, strict=True))
+    made = prompt("figure").render(legend=legend, question=ASKED[field.name], options=listed, how=how)
     kept = tuple(base64.b64encode(image).decode() for image in images)
     return Prompt(made.id, made.hash, made.system, made.user, kept)
 
@@ -111,10 +123,9 @@ def read_figure(session: Session, image: bytes | None, legend: Material, fields:
         order = list(field.options)
         random.Random(f"{session.seed}:{field.name}:{order}").shuffle(order)  # noqa: S311  (an order, not a secret)
         shown = Field(field.name, tuple(order))
-        letters = LETTERS[: len(order)]
-        even = dict.fromkeys(letters, 1 / len(letters))
+        even = dict.fromkeys(shown.labels, 1 / len(order))
         asked = figure_prompt(legend, shown, () if image is None else (image,))
-        given = choose(session, asked, tuple(letters), fallback=even)
-        best = max(letters, key=lambda letter: given.value[letter])
-        found.append(Read(field.name, order[letters.index(best)], given.value[best], given.decided_by))
+        given = choose(session, asked, shown.labels, fallback=even)
+        best = max(shown.labels, key=lambda label: given.value[label])
+        found.append(Read(field.name, order[shown.labels.index(best)], given.value[best], given.decided_by))
     return found

@@ -1,8 +1,8 @@
 """A small model that sees, made of parts that install from packages, taught to read figures and measured on other data sets.
 
 The tower is EfficientNet-Lite0, the language model SmolLM2-135M after harmless alignment; the connector is trained whole, the language model by
-adapters, on one question about each of some five thousand figures. Every test figure is asked all six questions, with the
-image and its legend, and with the legend alone.
+adapters, on some five thousand figures: what each shows in words, and one question about it. Every test figure is asked all
+six questions, with the image and its legend, and with the legend alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.agents.figures import LETTERS, Field, figure_prompt
+from labwright.agents.figures import Field, figure_prompt
 from labwright.config import cache_dir
 from labwright.eval.suites.figure_plots import (
     TEST,
@@ -41,6 +41,8 @@ TRAIN_EACH, VALIDATION_EACH, TEST_EACH = 420, 30, 50
 ALIGNED = "harmless"
 """Which of the alignments of the benchmark of fusions is given eyes."""
 FENCE = "figure"
+DESCRIBE = "What does this figure show?"
+DIRECTION_SAID = {"rises": "rises", "falls": "falls", "neither": "neither rises nor falls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +114,33 @@ def picture(name: str) -> Any:
 
 
 def example(plot: Plot, field: Field) -> SeenExample:
-    """One question about one figure, and the letter of the right option."""
+    """One question about one figure, and the label of the right option."""
     from labwright.models.training.seeing import SeenExample
 
     asked = figure_prompt(Material(plot.legend, FENCE), field)
-    right = LETTERS[field.options.index(plot.truth()[field.name])]
+    right = field.labels[field.options.index(plot.truth()[field.name])]
     return SeenExample(f"{plot.id}:{field.name}", asked.system, asked.user, right)
 
 
-def one_each(plots: Sequence[Plot], seed: int = 0) -> list[SeenExample]:
-    """A question about every figure, the fields in turn, in an order of the seed."""
+def described(plot: Plot) -> SeenExample:
+    """What can be seen of one figure, in a sentence: a connector learns from every word of it."""
+    from labwright.models.training.seeing import SeenExample
+
+    groups = f"{len(plot.groups)} group{'s' if len(plot.groups) > 1 else ''}"
+    said = f"{plot.kind}, {groups}; the measure {DIRECTION_SAID[plot.direction]}"
+    return SeenExample(f"{plot.id}:described", "", DESCRIBE, said)
+
+
+def lessons(plots: Sequence[Plot], seed: int = 0) -> list[SeenExample]:
+    """Every figure described, and a question about it, the fields in turn; in an order of the seed."""
+    draw = random.Random(seed)  # noqa: S311
     order = list(plots)
-    random.Random(seed).shuffle(order)  # noqa: S311
+    draw.shuffle(order)
     made = []
     for number, plot in enumerate(order):
         fields = plot.fields()
-        made.append(example(plot, fields[number % len(fields)]))
+        made += [described(plot), example(plot, fields[number % len(fields)])]
+    draw.shuffle(made)
     return made
 
 
@@ -193,8 +206,8 @@ def _assembled(home: Path, say: Say) -> Path:
 
 
 def _lesson(assembled: Path, plots: Sequence[Plot], size: Size) -> str:
-    """What a model is taught, as a digest: a model of a quick run is not that of a full one."""
-    told = f"{assembled.resolve()} {pictures_sha256(plots)} {size.epochs}"
+    """What a model is taught, as a digest: a model of a quick run, or of other questions, is not that of a full one."""
+    told = f"{assembled.resolve()} {pictures_sha256(plots)} {size.epochs} {lessons(plots)}"
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
@@ -212,12 +225,12 @@ def _train(
     )  # fmt: skip
     result = train_seeing(
         load_vision(str(assembled)),
-        one_each(train),
+        lessons(train),
         picture,
         folder,
         images_sha256=pictures_sha256([*train, *validation]),
         config=settings,
-        heldout=one_each(validation),
+        heldout=lessons(validation),
         report=lambda p: say(f"step {p.step} of {p.steps}, loss {p.loss:.3f}" if p.steps else p.note),
         resume=folder.is_dir(),
     )
@@ -271,10 +284,9 @@ def _answer(chat: VisionChat, plot: Plot, field: Field, images: Sequence[bytes])
     asked = figure_prompt(Material(plot.legend, FENCE), field, images)
     blocks = [{"type": "image", "base64": i, "mime_type": "image/png"} for i in asked.images]
     messages = [SystemMessage(asked.system), HumanMessage([*blocks, {"type": "text", "text": asked.user}])]
-    letters = LETTERS[: len(field.options)]
     reply = chat.invoke(messages, max_tokens=1, temperature=0, logprobs=True, top_logprobs=20)
-    mass = label_mass(top_tokens(reply), tuple(letters))
-    return field.options[letters.index(max(letters, key=lambda letter: mass[letter]))]
+    mass = label_mass(top_tokens(reply), field.labels)
+    return field.options[field.labels.index(max(field.labels, key=lambda label: mass[label]))]
 
 
 def shares(rows: Sequence[dict[str, Any]], what: str) -> Iterator[float]:

@@ -8,23 +8,25 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from PIL import Image
 from pydantic import Field as Field_
 
-from labwright.agents.figures import ASKED, Field, figure_prompt, read_figure
+from labwright.agents.figures import ASKED, Field, figure_prompt, outside_fields, read_figure
 from labwright.models.ask import Session
 from labwright.models.calls import CallLog
 from labwright.models.prompt_file import Material
 
 LEGEND = Material("Figure 2. Survival by treatment.", "abcd")
 KIND = Field("kind", ("box plot", "scatter plot", "histogram"))
+ALIKE = Field("kind", ("box plot", "scatter plot", "histogram", "bow plot"))
 
 
 class Looks(BaseChatModel):
-    """Answers the letter of the option that is right for a bright picture, or for a dark one."""
+    """Answers the option that is right for a bright picture, or for a dark one, as it is asked to."""
 
     seen: list[Any] = Field_(default_factory=list)
     sure: bool = True
@@ -43,8 +45,8 @@ class Looks(BaseChatModel):
         if images:
             picture = Image.open(io.BytesIO(base64.b64decode(images[0]["base64"])))
             wanted = "box plot" if picture.getpixel((0, 0))[0] > 128 else "histogram"
-        letter = next(line[0] for line in text.splitlines() if line.endswith(f". {wanted}"))
-        token = letter if self.sure else "perhaps"
+        line = next(line for line in text.splitlines() if line.endswith(f" {wanted}"))
+        token = "perhaps" if not self.sure else wanted[:3] if line.startswith("- ") else line[0]
         top = [
             {
                 "token": token,
@@ -68,9 +70,9 @@ def session(tmp_path: Path, chat: Looks, seed: int = 0) -> Session:
 
 
 def test_a_field_is_read_from_the_picture_whatever_the_order_of_the_options(tmp_path: Path) -> None:
-    for seed in range(4):
+    for seed, field in enumerate((KIND, KIND, ALIKE, ALIKE)):
         at = session(tmp_path, Looks(), seed)
-        bright, dark = (read_figure(at, png(c), LEGEND, [KIND])[0] for c in ("white", "black"))
+        bright, dark = (read_figure(at, png(c), LEGEND, [field])[0] for c in ("white", "black"))
         assert (bright.value, dark.value) == ("box plot", "histogram")
         assert bright.decided_by == "model"
         assert bright.probability > 0.99
@@ -97,8 +99,24 @@ def test_a_model_that_names_no_letter_decides_nothing(tmp_path: Path) -> None:
     assert read.probability == 1 / 3
 
 
-def test_every_field_has_a_question_and_its_options_behind_letters() -> None:
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (("one", "two"), "- one\n- two\nAnswer with one of these."),
+        (("2", "3", "more than 3"), "- 2\n- 3\n- more than 3\nAnswer with one of these."),
+        (("GAPDH expression", "GATA3 expression"), "A. GAPDH expression\nB. GATA3 expression\nAnswer with one letter."),
+        (("120", "96"), "A. 120\nB. 96\nAnswer with one letter."),
+    ],
+)
+def test_every_field_has_a_question_and_options_that_their_beginning_or_a_letter_tells_apart(
+    options: tuple[str, ...], asked: str
+) -> None:
     for name, question in ASKED.items():
-        text = figure_prompt(LEGEND, Field(name, ("one", "two"))).user
+        text = figure_prompt(LEGEND, Field(name, options)).user
         assert question in text
-        assert "A. one\nB. two\n" in text
+        assert asked in text
+
+
+def test_the_usual_questions_are_answered_in_words() -> None:
+    for field in outside_fields("No numbers."):
+        assert field.labels == field.options, field.name

@@ -124,15 +124,12 @@ def test_guessing_is_the_usual_answer_or_one_of_the_options(plots: list[tuple[Pl
         def invoke(self, messages, **options):
             from langchain_core.messages import AIMessage
 
-            top = [
-                {
-                    "token": "A",
-                    "logprob": 0.0,
-                    "bytes": None,
-                    "top_logprobs": [{"token": "A", "logprob": 0.0, "bytes": None}],
-                }
-            ]
-            return AIMessage("A", response_metadata={"logprobs": {"content": top}})
+            listed = messages[-1].content[-1]["text"].splitlines()
+            first = next(line.split(" ", 1) for line in listed if line.startswith(("- ", "A. ")))
+            said = first[1] if first[0] == "-" else "A"
+            top = [{"token": said, "logprob": 0.0, "bytes": None,
+                    "top_logprobs": [{"token": said, "logprob": 0.0, "bytes": None}]}]  # fmt: skip
+            return AIMessage(said, response_metadata={"logprobs": {"content": top}})
 
     for plot in shown[:3]:
         (reading._figures()).mkdir(parents=True, exist_ok=True)
@@ -162,7 +159,7 @@ def test_the_whole_way_from_data_to_figures(tmp_path: Path, monkeypatch: pytest.
     made = tiny_vision.save(tmp_path / "model")
     reading.measure(rows, said.append, size, made=made)
     training = next(r for r in rows.all() if r["kind"] == "figure_training")
-    assert (training["figures"], training["steps"]) == (24, 2)
+    assert (training["figures"], training["steps"]) == (24, 3)  # each is described, and asked about
     figures = {f["name"]: f for f in figures_of(rows.all(), "raw")}
     assert set(figures) == {"figure_field_acc", "figure_legend_acc", "figure_majority_acc"}
     assert all(f["n"] == 3 and 0 <= f["value"] <= 1 for f in figures.values())

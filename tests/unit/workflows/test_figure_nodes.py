@@ -34,18 +34,14 @@ class Sees(Looks):
         from langchain_core.outputs import ChatGeneration, ChatResult
 
         text = messages[-1].content[-1]["text"]
-        line = next((x for x in text.splitlines() if x.endswith(". survival curves")), "A. ")
-        top = [
-            {
-                "token": line[0],
-                "logprob": 0.0,
-                "bytes": None,
-                "top_logprobs": [{"token": line[0], "logprob": 0.0, "bytes": None}],
-            }
-        ]
+        options = [x.split(" ", 1) for x in text.splitlines() if x.startswith("- ") or x[1:3] == ". "]
+        mark, option = next((o for o in options if o[1] == "survival curves"), options[0])
+        said = option if mark == "-" else mark[0]
+        top = [{"token": said, "logprob": 0.0, "bytes": None,
+                "top_logprobs": [{"token": said, "logprob": 0.0, "bytes": None}]}]  # fmt: skip
         self.seen.append(text)
         return ChatResult(
-            generations=[ChatGeneration(message=AIMessage(line[0], response_metadata={"logprobs": {"content": top}}))]
+            generations=[ChatGeneration(message=AIMessage(said, response_metadata={"logprobs": {"content": top}}))]
         )
 
 
