@@ -13,6 +13,7 @@ import signal, sys, threading, time
 from labwright.interrupts import heed_signals
 from labwright.lease import stopping
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # these tests may themselves run in the background
 heed_signals()
 
 def take() -> None:
