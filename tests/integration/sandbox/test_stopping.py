@@ -57,7 +57,14 @@ def test_an_error_in_the_block_of_a_queue_stops_everything(sandbox: DockerSandbo
 def test_ctrl_c_ends_the_command_and_cleans_up(sandbox: DockerSandbox, tmp_path: Path) -> None:
     (tmp_path / "sleep.py").write_text(SLEEP.script)
     command = [sys.executable, "-m", "labwright.cli", "sandbox", "exec", "sleep.py"]
-    child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     here = Owner.current()
     owner = str(Owner(child.pid, start_of(child.pid) or 0, here.boot, here.namespace))
     deadline = time.monotonic() + 60
