@@ -93,7 +93,7 @@ def test_without_a_picture_the_legend_alone_is_read(tmp_path: Path) -> None:
     assert "Figure 2. Survival by treatment." in chat.seen[0][1]
 
 
-def test_a_model_that_names_no_letter_decides_nothing(tmp_path: Path) -> None:
+def test_a_model_that_names_no_option_decides_nothing(tmp_path: Path) -> None:
     read = read_figure(session(tmp_path, Looks(sure=False)), png("white"), LEGEND, [KIND])[0]
     assert read.decided_by == "fallback"
     assert read.probability == 1 / 3
